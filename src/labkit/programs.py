@@ -47,12 +47,14 @@ class Program:
         purpose: What labkit uses it for.
         packages: Package manager -> name of the package that brings it.
         version_arguments: What makes it print its version; None where nothing does.
+        version_pattern: Finds the version in what it then prints.
     """
 
     name: str
     purpose: str
     packages: Mapping[str, str]
     version_arguments: tuple[str, ...] | None = ("--version",)
+    version_pattern: str = r"\d+(?:\.\d+)+\S*|(?<=version )\d+"
 
 
 def _linux(debian: str, fedora: str, arch: str, suse: str) -> dict[str, str]:
@@ -67,6 +69,8 @@ PROGRAMS: Mapping[str, Program] = {
             "tv: talks to the TV",
             _linux("adb", "android-tools", "android-tools", "android-tools")
             | {"brew": "android-platform-tools", "winget": "Google.PlatformTools"},
+            # The first line tells the protocol's version, the second the program's.
+            version_pattern=r"(?<=\nVersion )\S+",
         ),
         Program(
             "ffmpeg",
@@ -191,12 +195,12 @@ def run_program(
 
 def program_version(name: str, path: Path) -> str | None:
     """Ask the program at `path` for its version; None where it does not tell within 5 seconds."""
-    arguments = PROGRAMS[name].version_arguments
-    if arguments is None:
+    program = PROGRAMS[name]
+    if program.version_arguments is None:
         return None
     try:
-        result = run_program([path, *arguments], timeout_s=5)
+        result = run_program([path, *program.version_arguments], timeout_s=5)
     except UnmetError:
         return None
-    match = re.search(r"\d+(?:\.\d+)+\S*|\bversion \d+\b", result.stdout + result.stderr)
-    return match.group().removeprefix("version ") if match else None
+    match = re.search(program.version_pattern, result.stdout + result.stderr)
+    return match.group() if match else None
