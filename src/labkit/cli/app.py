@@ -7,7 +7,8 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 from typer.main import get_command
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["TOOLS", "main", "root_command"]
 
 TOOLS: dict[str, tuple[str, str]] = {
+    "completion": ("labkit.cli.completion", "Print the completion script for a shell."),
     "doctor": ("labkit.cli.doctor", "Show what labkit finds on this computer."),
 }
 """Name -> module with an `app`, and the line of help. A row enters when its tool works."""
@@ -60,16 +62,13 @@ class Root(Group):
 
 
 def _root(
-    ctx: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
-    color: Annotated[ColorMode, typer.Option(help="When to use colours.")] = "auto",
+    color: Annotated[ColorMode, typer.Option(help="When to use colours.")] = "auto",  # noqa: ARG001 - heeded before parsing
 ) -> None:
     """One toolkit for the home lab."""
     if version:
         current_output().line(f"labkit {__version__}")
         raise typer.Exit
-    if color != "auto":
-        ctx.color = color == "always"
 
 
 def root_command() -> ClickCommand:
@@ -104,6 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(arguments: list[str], output: Output) -> int:
+    output.color = _color_mode(arguments)
     settings: dict[str, Any] = {"color": output.wants_color}
     try:
         code = root_command().main(arguments, prog_name="labkit", standalone_mode=False, **settings)
@@ -114,6 +114,16 @@ def _dispatch(arguments: list[str], output: Output) -> int:
     except typer.Abort:
         return ExitCode.INTERRUPTED
     return int(code or ExitCode.OK)
+
+
+def _color_mode(arguments: Sequence[str]) -> ColorMode:
+    """Look for `--color` before parsing: `--help` and errors of the parser heed it too."""
+    mode: ColorMode = "auto"
+    for word, following in pairwise((*arguments, "")):
+        name, _, value = word.partition("=")
+        if name == "--color" and (value or following) in get_args(ColorMode):
+            mode = value or following  # type: ignore[assignment] # checked in the line above
+    return mode
 
 
 def _failed(error: LabkitError, output: Output) -> int:

@@ -73,7 +73,7 @@ class Command(TyperCommand):
         """Run the command and show what it returns."""
         output = current_output()
         output.json = ctx.params.pop("json")
-        output.color = _color_asked_for(ctx, ctx.params.pop("color"))
+        del ctx.params["color"]  # heeded before parsing, see labkit.cli.app
         schema = f"{ctx.command_path.replace(' ', '.')}/1"
         try:
             result = _run(lambda: super(Command, self).invoke(ctx))
@@ -116,13 +116,6 @@ def _run(call: Callable[[], Result]) -> Result:
             f"labkit stumbled: {type(error).__name__}: {error}",
             hint="this is a fault of labkit; run it with LABKIT_DEBUG=1 to see the traceback",
         ) from error
-
-
-def _color_asked_for(ctx: Context, mode: ColorMode) -> ColorMode:
-    """Prefer the command's own `--color` to the one given before its name."""
-    if mode != "auto" or ctx.color is None:
-        return mode
-    return "always" if ctx.color else "never"
 
 
 class Group(TyperGroup):

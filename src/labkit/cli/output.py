@@ -30,7 +30,17 @@ if TYPE_CHECKING:
 
     from labkit.progress import Progress, Task, Unit
 
-__all__ = ["ClosedPipeError", "ColorMode", "Output", "Style", "current_output"]
+__all__ = [
+    "ClosedPipeError",
+    "ColorMode",
+    "Output",
+    "Style",
+    "current_output",
+    "format_bytes",
+    "process_output",
+    "use_output",
+    "without_color",
+]
 
 ColorMode = Literal["auto", "always", "never"]
 Style = Literal["good", "bad", "warn", "dim", "bold", "heading"]
@@ -117,7 +127,7 @@ class Output:
         """
         if not self.is_terminal:
             for row in (columns, *rows):
-                cells = (_without_color(_visible(cell.replace("\t", " "))) for cell in row)
+                cells = (without_color(_visible(cell.replace("\t", " "))) for cell in row)
                 self._write("\t".join(cells) + "\n")
             return
         from rich.box import SIMPLE_HEAD
@@ -212,7 +222,7 @@ class Output:
 
     def _write(self, text: str) -> None:
         try:
-            self.stdout.write(text if self.colors(self.stdout) else _without_color(text))
+            self.stdout.write(text if self.colors(self.stdout) else without_color(text))
             self.stdout.flush()
         except BrokenPipeError as error:
             raise ClosedPipeError from error
@@ -252,7 +262,8 @@ def _visible(text: str, keep: str = "") -> str:
     return text
 
 
-def _without_color(text: str) -> str:
+def without_color(text: str) -> str:
+    """Take the colours (SGR sequences) out of `text`."""
     return re.sub(r"\x1b\[[\d;]*m", "", text)
 
 
