@@ -12,9 +12,64 @@ _labkit_node() {
     commands= options= valued= last=0 repeat=
     case "$1" in
         '')
-            commands='completion doctor'
+            commands='drops completion doctor'
             options='--version --color --help'
             valued='--color'
+            ;;
+        'drops')
+            commands='need chance luck roll table set pity plan rate prd'
+            options='--help -k --drops -c --confidence --tried --got --each --total --rolls --magic-find --digits --per-hour --cost --chart --plot --json --color'
+            valued='-k --drops -c --confidence --tried --got --each --total --rolls --magic-find --digits --per-hour --cost --plot --color'
+            last=1
+            ;;
+        'drops need')
+            options='-k --drops -c --confidence --tried --got --each --total --rolls --magic-find --digits --per-hour --cost --chart --plot --json --color --help'
+            valued='-k --drops -c --confidence --tried --got --each --total --rolls --magic-find --digits --per-hour --cost --plot --color'
+            last=1
+            ;;
+        'drops chance')
+            options='-n --tries -k --drops --each --total --rolls --magic-find --digits --per-hour --cost --chart --plot --json --color --help'
+            valued='-n --tries -k --drops --each --total --rolls --magic-find --digits --per-hour --cost --plot --color'
+            last=1
+            repeat=yes
+            ;;
+        'drops luck')
+            options='-n --tries -k --got --log --digits --per-hour --cost --chart --plot --json --color --help'
+            valued='-n --tries -k --got --log --digits --per-hour --cost --plot --color'
+            last=1
+            ;;
+        'drops roll')
+            options='--die -l --luck --first-roll --then -n --tries -c --confidence --solve --digits --per-hour --cost --chart --plot --json --color --help'
+            valued='--die -l --luck --first-roll --then -n --tries -c --confidence --solve --digits --per-hour --cost --plot --color'
+            last=1
+            ;;
+        'drops table')
+            options='-l --luck --item -n --rolls --table --level --shared-roll --first-roll --digits --per-hour --cost --chart --plot --json --color --help'
+            valued='-l --luck --item -n --rolls --table --level --first-roll --digits --per-hour --cost --plot --color'
+            last=1
+            ;;
+        'drops set')
+            options='--types -n --tries --need --owned --exclusive --independent --no-dupes -c --confidence --digits --per-hour --cost --chart --plot --json --color --help'
+            valued='--types -n --tries --need --owned -c --confidence --digits --per-hour --cost --plot --color'
+            last=1
+            repeat=yes
+            ;;
+        'drops pity')
+            options='--base --soft --step --hard --featured --guarantee --no-guarantee --preset -k --copies --at --guaranteed --pulls -c --confidence --digits --per-hour --cost --chart --plot --json --color --help'
+            valued='--base --soft --step --hard --featured --preset -k --copies --at --pulls -c --confidence --digits --per-hour --cost --plot --color'
+            ;;
+        'drops plan')
+            options='-s --stage --preset --base --soft --step --hard --featured --guarantee --no-guarantee --at --guaranteed --digits --per-hour --cost --chart --plot --json --color --help'
+            valued='-s --stage --preset --base --soft --step --hard --featured --at --digits --per-hour --cost --plot --color'
+            ;;
+        'drops rate')
+            options='-k --got -n --tries --stopped --claim -c --confidence --gaps --leftover --hard --digits --per-hour --cost --chart --plot --json --color --help'
+            valued='-k --got -n --tries --claim -c --confidence --gaps --leftover --hard --digits --per-hour --cost --plot --color'
+            ;;
+        'drops prd')
+            options='--from-c -n --tries --failed -c --confidence --digits --per-hour --cost --chart --plot --json --color --help'
+            valued='--from-c -n --tries --failed -c --confidence --digits --per-hour --cost --plot --color'
+            last=1
             ;;
         'completion')
             options='--json --color --help'
@@ -32,6 +87,35 @@ _labkit_node() {
 _labkit_value() {
     case "$1:$2" in
         ':--color') _labkit_words 'auto always never' ;;
+        'drops:--plot') _labkit_files -f ;;
+        'drops:--color') _labkit_words 'auto always never' ;;
+        'drops need:--plot') _labkit_files -f ;;
+        'drops need:--color') _labkit_words 'auto always never' ;;
+        'drops chance:--plot') _labkit_files -f ;;
+        'drops chance:--color') _labkit_words 'auto always never' ;;
+        'drops luck:--log') _labkit_files -f ;;
+        'drops luck:--plot') _labkit_files -f ;;
+        'drops luck:--color') _labkit_words 'auto always never' ;;
+        'drops roll:--first-roll') _labkit_words '0 1' ;;
+        'drops roll:--solve') _labkit_words 'luck' ;;
+        'drops roll:--plot') _labkit_files -f ;;
+        'drops roll:--color') _labkit_words 'auto always never' ;;
+        'drops table:--first-roll') _labkit_words '0 1' ;;
+        'drops table:--plot') _labkit_files -f ;;
+        'drops table:--color') _labkit_words 'auto always never' ;;
+        'drops table:0') _labkit_files -f ;;
+        'drops set:--plot') _labkit_files -f ;;
+        'drops set:--color') _labkit_words 'auto always never' ;;
+        'drops pity:--preset') _labkit_words 'genshin genshin-weapon starrail starrail-lightcone arknights' ;;
+        'drops pity:--plot') _labkit_files -f ;;
+        'drops pity:--color') _labkit_words 'auto always never' ;;
+        'drops plan:--preset') _labkit_words 'genshin genshin-weapon starrail starrail-lightcone arknights' ;;
+        'drops plan:--plot') _labkit_files -f ;;
+        'drops plan:--color') _labkit_words 'auto always never' ;;
+        'drops rate:--plot') _labkit_files -f ;;
+        'drops rate:--color') _labkit_words 'auto always never' ;;
+        'drops prd:--plot') _labkit_files -f ;;
+        'drops prd:--color') _labkit_words 'auto always never' ;;
         'completion:--color') _labkit_words 'auto always never' ;;
         'completion:0') _labkit_words 'bash zsh fish powershell' ;;
         'doctor:--color') _labkit_words 'auto always never' ;;

@@ -8,8 +8,21 @@ function __labkit_commands --description 'The commands below a path'
     switch "$argv[1]"
         case ''
             __labkit_offer \
+                'drops' 'How likely is that drop, and how many tries does it take.' \
                 'completion' 'Print the completion script for a shell.' \
                 'doctor' 'Show what labkit finds on this computer.'
+        case 'drops'
+            __labkit_offer \
+                'need' 'Find how many tries the drops take, for a confidence.' \
+                'chance' 'Say how likely a number of drops is after some tries.' \
+                'luck' 'Say how many players are luckier and how many are drier.' \
+                'roll' 'Say how likely a roll with luck is, or how much luck it takes.' \
+                'table' 'Show the chance of each item of a loot table.' \
+                'set' 'Find the chance of a complete set and the tries it takes.' \
+                'pity' 'Work out gacha pulls with pity, from where you stand.' \
+                'plan' 'Find the chance that a budget carries you through banners.' \
+                'rate' 'Estimate a rate from what dropped, and judge an advertised one.' \
+                'prd' 'Work out the pseudo-random distribution of Dota 2 and the like.'
     end
 end
 
@@ -18,6 +31,222 @@ function __labkit_options --description 'The options at a path'
         case ''
             __labkit_offer \
                 '--version' 'Show the version' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'drops'
+            __labkit_offer \
+                '--help' 'Show this message and exit' \
+                '-k' 'How many drops you want' \
+                '--drops' 'How many drops you want' \
+                '-c' '95%, 95, 0.95 or 19/20; several with commas, or repeated' \
+                '--confidence' '95%, 95, 0.95 or 19/20; several with commas, or repeated' \
+                '--tried' 'Tries you have already made' \
+                '--got' 'Drops those tries gave you' \
+                '--each' 'How much a drop gives: 5, or 3-8' \
+                '--total' 'The amount you want, with --each' \
+                '--rolls' 'Rolls that each try makes at the rate' \
+                '--magic-find' 'Diablo II magic find in percent, for unique, set or rare: 300:unique' \
+                '--digits' 'Significant digits to show' \
+                '--per-hour' 'Tries you make in an hour; adds the time' \
+                '--cost' 'What one try costs; adds the money' \
+                '--chart' 'Show the curve as bars' \
+                '--plot' 'Draw the curve into a .png, .svg or .pdf file' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours'
+        case 'drops need'
+            __labkit_offer \
+                '-k' 'How many drops you want' \
+                '--drops' 'How many drops you want' \
+                '-c' '95%, 95, 0.95 or 19/20; several with commas, or repeated' \
+                '--confidence' '95%, 95, 0.95 or 19/20; several with commas, or repeated' \
+                '--tried' 'Tries you have already made' \
+                '--got' 'Drops those tries gave you' \
+                '--each' 'How much a drop gives: 5, or 3-8' \
+                '--total' 'The amount you want, with --each' \
+                '--rolls' 'Rolls that each try makes at the rate' \
+                '--magic-find' 'Diablo II magic find in percent, for unique, set or rare: 300:unique' \
+                '--digits' 'Significant digits to show' \
+                '--per-hour' 'Tries you make in an hour; adds the time' \
+                '--cost' 'What one try costs; adds the money' \
+                '--chart' 'Show the curve as bars' \
+                '--plot' 'Draw the curve into a .png, .svg or .pdf file' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'drops chance'
+            __labkit_offer \
+                '-n' 'How many tries' \
+                '--tries' 'How many tries' \
+                '-k' '4 exactly, 4+, 4- or 2..5; [1+]' \
+                '--drops' '4 exactly, 4+, 4- or 2..5; [1+]' \
+                '--each' 'How much a drop gives: 5, or 3-8' \
+                '--total' 'The amount you want, with --each' \
+                '--rolls' 'Rolls that each try makes at the rate' \
+                '--magic-find' 'Diablo II magic find in percent, for unique, set or rare: 300:unique' \
+                '--digits' 'Significant digits to show' \
+                '--per-hour' 'Tries you make in an hour; adds the time' \
+                '--cost' 'What one try costs; adds the money' \
+                '--chart' 'Show the curve as bars' \
+                '--plot' 'Draw the curve into a .png, .svg or .pdf file' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'drops luck'
+            __labkit_offer \
+                '-n' 'Tries made' \
+                '--tries' 'Tries made' \
+                '-k' 'Drops they gave' \
+                '--got' 'Drops they gave' \
+                '--log' 'A CSV file: item, rate, tries, got' \
+                '--digits' 'Significant digits to show' \
+                '--per-hour' 'Tries you make in an hour; adds the time' \
+                '--cost' 'What one try costs; adds the money' \
+                '--chart' 'Show the curve as bars' \
+                '--plot' 'Draw the curve into a .png, .svg or .pdf file' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'drops roll'
+            __labkit_offer \
+                '--die' 'Faces of the die' \
+                '-l' 'Luck points added to the roll' \
+                '--luck' 'Luck points added to the roll' \
+                '--first-roll' 'The lowest roll of the die' \
+                '--then' 'A second roll that must reach T; repeatable' \
+                '-n' 'How many tries' \
+                '--tries' 'How many tries' \
+                '-c' '95%, 95, 0.95 or 19/20; several with commas, or repeated' \
+                '--confidence' '95%, 95, 0.95 or 19/20; several with commas, or repeated' \
+                '--solve' 'Find the smallest luck for --confidence within --tries' \
+                '--digits' 'Significant digits to show' \
+                '--per-hour' 'Tries you make in an hour; adds the time' \
+                '--cost' 'What one try costs; adds the money' \
+                '--chart' 'Show the curve as bars' \
+                '--plot' 'Draw the curve into a .png, .svg or .pdf file' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'drops table'
+            __labkit_offer \
+                '-l' 'Luck, or a sweep of it' \
+                '--luck' 'Luck, or a sweep of it' \
+                '--item' 'Only this item; repeatable' \
+                '-n' 'How often the table is opened' \
+                '--rolls' 'How often the table is opened' \
+                '--table' 'Which table of the file' \
+                '--level' 'The level, for tables that ask for it' \
+                '--shared-roll' 'One roll for all lines of an AND table' \
+                '--first-roll' 'The lowest roll of the die' \
+                '--digits' 'Significant digits to show' \
+                '--per-hour' 'Tries you make in an hour; adds the time' \
+                '--cost' 'What one try costs; adds the money' \
+                '--chart' 'Show the curve as bars' \
+                '--plot' 'Draw the curve into a .png, .svg or .pdf file' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'drops set'
+            __labkit_offer \
+                '--types' 'Instead: K equally likely kinds, one with every try' \
+                '-n' 'Tries you will make' \
+                '--tries' 'Tries you will make' \
+                '--need' 'Copies wanted of an item; else 1' \
+                '--owned' 'An item you already own' \
+                '--exclusive' 'A try gives at most one item (the default)' \
+                '--independent' 'Every item is rolled for on every try' \
+                '--no-dupes' 'Every drop is a piece you still miss' \
+                '-c' '95%, 95, 0.95 or 19/20; several with commas, or repeated' \
+                '--confidence' '95%, 95, 0.95 or 19/20; several with commas, or repeated' \
+                '--digits' 'Significant digits to show' \
+                '--per-hour' 'Tries you make in an hour; adds the time' \
+                '--cost' 'What one try costs; adds the money' \
+                '--chart' 'Show the curve as bars' \
+                '--plot' 'Draw the curve into a .png, .svg or .pdf file' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'drops pity'
+            __labkit_offer \
+                '--base' 'Chance of a hit before any pity' \
+                '--soft' 'First pull since a hit with a raised chance' \
+                '--step' 'Rise per pull from --soft on' \
+                '--hard' 'Pull since a hit that is certain' \
+                '--featured' 'Chance that a hit is the featured item' \
+                '--guarantee' 'The hit after a lost one is the featured item' \
+                '--no-guarantee' 'The hit after a lost one is the featured item' \
+                '--preset' 'The banner of a game; other options override its figures' \
+                '-k' 'How many copies you want' \
+                '--copies' 'How many copies you want' \
+                '--at' 'Pulls you have made since your last hit' \
+                '--guaranteed' 'Your next hit is the featured item for sure' \
+                '--pulls' 'Pulls that you have left' \
+                '-c' '95%, 95, 0.95 or 19/20; several with commas, or repeated' \
+                '--confidence' '95%, 95, 0.95 or 19/20; several with commas, or repeated' \
+                '--digits' 'Significant digits to show' \
+                '--per-hour' 'Tries you make in an hour; adds the time' \
+                '--cost' 'What one try costs; adds the money' \
+                '--chart' 'Show the curve as bars' \
+                '--plot' 'Draw the curve into a .png, .svg or .pdf file' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'drops plan'
+            __labkit_offer \
+                '-s' 'Copies wanted and pulls that come in; repeat for each banner in order' \
+                '--stage' 'Copies wanted and pulls that come in; repeat for each banner in order' \
+                '--preset' 'The banner of a game; other options override its figures' \
+                '--base' 'Chance of a hit before any pity' \
+                '--soft' 'First pull since a hit with a raised chance' \
+                '--step' 'Rise per pull from --soft on' \
+                '--hard' 'Pull since a hit that is certain' \
+                '--featured' 'Chance that a hit is the featured item' \
+                '--guarantee' 'The hit after a lost one is the featured item' \
+                '--no-guarantee' 'The hit after a lost one is the featured item' \
+                '--at' 'Pulls you have made since your last hit' \
+                '--guaranteed' 'Your next hit is the featured item for sure' \
+                '--digits' 'Significant digits to show' \
+                '--per-hour' 'Tries you make in an hour; adds the time' \
+                '--cost' 'What one try costs; adds the money' \
+                '--chart' 'Show the curve as bars' \
+                '--plot' 'Draw the curve into a .png, .svg or .pdf file' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'drops rate'
+            __labkit_offer \
+                '-k' 'Drops seen' \
+                '--got' 'Drops seen' \
+                '-n' 'Tries made' \
+                '--tries' 'Tries made' \
+                '--stopped' 'The log was stopped at its last drop' \
+                '--claim' 'An advertised rate to judge' \
+                '-c' 'Of the intervals' \
+                '--confidence' 'Of the intervals' \
+                '--gaps' 'Pity games: pulls each hit took, in order' \
+                '--leftover' 'Pulls after the last of --gaps' \
+                '--hard' 'Hard pity, for --gaps' \
+                '--digits' 'Significant digits to show' \
+                '--per-hour' 'Tries you make in an hour; adds the time' \
+                '--cost' 'What one try costs; adds the money' \
+                '--chart' 'Show the curve as bars' \
+                '--plot' 'Draw the curve into a .png, .svg or .pdf file' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'drops prd'
+            __labkit_offer \
+                '--from-c' 'The constant instead' \
+                '-n' 'Tries to come' \
+                '--tries' 'Tries to come' \
+                '--failed' 'Tries made since the last success' \
+                '-c' '95%, 95, 0.95 or 19/20; several with commas, or repeated' \
+                '--confidence' '95%, 95, 0.95 or 19/20; several with commas, or repeated' \
+                '--digits' 'Significant digits to show' \
+                '--per-hour' 'Tries you make in an hour; adds the time' \
+                '--cost' 'What one try costs; adds the money' \
+                '--chart' 'Show the curve as bars' \
+                '--plot' 'Draw the curve into a .png, .svg or .pdf file' \
+                '--json' 'Print one JSON document' \
                 '--color' 'When to use colours' \
                 '--help' 'Show this message and exit'
         case 'completion'
@@ -37,6 +266,28 @@ function __labkit_valued --description 'The options at a path that take a value'
     switch "$argv[1]"
         case ''
             printf '%s\n' '--color'
+        case 'drops'
+            printf '%s\n' '-k' '--drops' '-c' '--confidence' '--tried' '--got' '--each' '--total' '--rolls' '--magic-find' '--digits' '--per-hour' '--cost' '--plot' '--color'
+        case 'drops need'
+            printf '%s\n' '-k' '--drops' '-c' '--confidence' '--tried' '--got' '--each' '--total' '--rolls' '--magic-find' '--digits' '--per-hour' '--cost' '--plot' '--color'
+        case 'drops chance'
+            printf '%s\n' '-n' '--tries' '-k' '--drops' '--each' '--total' '--rolls' '--magic-find' '--digits' '--per-hour' '--cost' '--plot' '--color'
+        case 'drops luck'
+            printf '%s\n' '-n' '--tries' '-k' '--got' '--log' '--digits' '--per-hour' '--cost' '--plot' '--color'
+        case 'drops roll'
+            printf '%s\n' '--die' '-l' '--luck' '--first-roll' '--then' '-n' '--tries' '-c' '--confidence' '--solve' '--digits' '--per-hour' '--cost' '--plot' '--color'
+        case 'drops table'
+            printf '%s\n' '-l' '--luck' '--item' '-n' '--rolls' '--table' '--level' '--first-roll' '--digits' '--per-hour' '--cost' '--plot' '--color'
+        case 'drops set'
+            printf '%s\n' '--types' '-n' '--tries' '--need' '--owned' '-c' '--confidence' '--digits' '--per-hour' '--cost' '--plot' '--color'
+        case 'drops pity'
+            printf '%s\n' '--base' '--soft' '--step' '--hard' '--featured' '--preset' '-k' '--copies' '--at' '--pulls' '-c' '--confidence' '--digits' '--per-hour' '--cost' '--plot' '--color'
+        case 'drops plan'
+            printf '%s\n' '-s' '--stage' '--preset' '--base' '--soft' '--step' '--hard' '--featured' '--at' '--digits' '--per-hour' '--cost' '--plot' '--color'
+        case 'drops rate'
+            printf '%s\n' '-k' '--got' '-n' '--tries' '--claim' '-c' '--confidence' '--gaps' '--leftover' '--hard' '--digits' '--per-hour' '--cost' '--plot' '--color'
+        case 'drops prd'
+            printf '%s\n' '--from-c' '-n' '--tries' '--failed' '-c' '--confidence' '--digits' '--per-hour' '--cost' '--plot' '--color'
         case 'completion'
             printf '%s\n' '--color'
         case 'doctor'
@@ -48,6 +299,276 @@ function __labkit_value --description 'The values of an option or of an argument
     switch "$argv[1]:$argv[2]"
         case ':--color'
             printf '%s\n' 'auto' 'always' 'never'
+        case 'drops:-k' 'drops:--drops'
+            true
+        case 'drops:-c' 'drops:--confidence'
+            true
+        case 'drops:--tried'
+            true
+        case 'drops:--got'
+            true
+        case 'drops:--each'
+            true
+        case 'drops:--total'
+            true
+        case 'drops:--rolls'
+            true
+        case 'drops:--magic-find'
+            true
+        case 'drops:--digits'
+            true
+        case 'drops:--per-hour'
+            true
+        case 'drops:--cost'
+            true
+        case 'drops:--plot'
+            __fish_complete_path (commandline -ct)
+        case 'drops:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'drops:0'
+            true
+        case 'drops need:-k' 'drops need:--drops'
+            true
+        case 'drops need:-c' 'drops need:--confidence'
+            true
+        case 'drops need:--tried'
+            true
+        case 'drops need:--got'
+            true
+        case 'drops need:--each'
+            true
+        case 'drops need:--total'
+            true
+        case 'drops need:--rolls'
+            true
+        case 'drops need:--magic-find'
+            true
+        case 'drops need:--digits'
+            true
+        case 'drops need:--per-hour'
+            true
+        case 'drops need:--cost'
+            true
+        case 'drops need:--plot'
+            __fish_complete_path (commandline -ct)
+        case 'drops need:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'drops need:0'
+            true
+        case 'drops chance:-n' 'drops chance:--tries'
+            true
+        case 'drops chance:-k' 'drops chance:--drops'
+            true
+        case 'drops chance:--each'
+            true
+        case 'drops chance:--total'
+            true
+        case 'drops chance:--rolls'
+            true
+        case 'drops chance:--magic-find'
+            true
+        case 'drops chance:--digits'
+            true
+        case 'drops chance:--per-hour'
+            true
+        case 'drops chance:--cost'
+            true
+        case 'drops chance:--plot'
+            __fish_complete_path (commandline -ct)
+        case 'drops chance:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'drops chance:0' 'drops chance:*'
+            true
+        case 'drops luck:-n' 'drops luck:--tries'
+            true
+        case 'drops luck:-k' 'drops luck:--got'
+            true
+        case 'drops luck:--log'
+            __fish_complete_path (commandline -ct)
+        case 'drops luck:--digits'
+            true
+        case 'drops luck:--per-hour'
+            true
+        case 'drops luck:--cost'
+            true
+        case 'drops luck:--plot'
+            __fish_complete_path (commandline -ct)
+        case 'drops luck:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'drops luck:0'
+            true
+        case 'drops roll:--die'
+            true
+        case 'drops roll:-l' 'drops roll:--luck'
+            true
+        case 'drops roll:--first-roll'
+            printf '%s\n' '0' '1'
+        case 'drops roll:--then'
+            true
+        case 'drops roll:-n' 'drops roll:--tries'
+            true
+        case 'drops roll:-c' 'drops roll:--confidence'
+            true
+        case 'drops roll:--solve'
+            printf '%s\n' 'luck'
+        case 'drops roll:--digits'
+            true
+        case 'drops roll:--per-hour'
+            true
+        case 'drops roll:--cost'
+            true
+        case 'drops roll:--plot'
+            __fish_complete_path (commandline -ct)
+        case 'drops roll:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'drops roll:0'
+            true
+        case 'drops table:-l' 'drops table:--luck'
+            true
+        case 'drops table:--item'
+            true
+        case 'drops table:-n' 'drops table:--rolls'
+            true
+        case 'drops table:--table'
+            true
+        case 'drops table:--level'
+            true
+        case 'drops table:--first-roll'
+            printf '%s\n' '0' '1'
+        case 'drops table:--digits'
+            true
+        case 'drops table:--per-hour'
+            true
+        case 'drops table:--cost'
+            true
+        case 'drops table:--plot'
+            __fish_complete_path (commandline -ct)
+        case 'drops table:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'drops table:0'
+            __fish_complete_path (commandline -ct)
+        case 'drops set:--types'
+            true
+        case 'drops set:-n' 'drops set:--tries'
+            true
+        case 'drops set:--need'
+            true
+        case 'drops set:--owned'
+            true
+        case 'drops set:-c' 'drops set:--confidence'
+            true
+        case 'drops set:--digits'
+            true
+        case 'drops set:--per-hour'
+            true
+        case 'drops set:--cost'
+            true
+        case 'drops set:--plot'
+            __fish_complete_path (commandline -ct)
+        case 'drops set:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'drops set:0' 'drops set:*'
+            true
+        case 'drops pity:--base'
+            true
+        case 'drops pity:--soft'
+            true
+        case 'drops pity:--step'
+            true
+        case 'drops pity:--hard'
+            true
+        case 'drops pity:--featured'
+            true
+        case 'drops pity:--preset'
+            printf '%s\n' 'genshin' 'genshin-weapon' 'starrail' 'starrail-lightcone' 'arknights'
+        case 'drops pity:-k' 'drops pity:--copies'
+            true
+        case 'drops pity:--at'
+            true
+        case 'drops pity:--pulls'
+            true
+        case 'drops pity:-c' 'drops pity:--confidence'
+            true
+        case 'drops pity:--digits'
+            true
+        case 'drops pity:--per-hour'
+            true
+        case 'drops pity:--cost'
+            true
+        case 'drops pity:--plot'
+            __fish_complete_path (commandline -ct)
+        case 'drops pity:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'drops plan:-s' 'drops plan:--stage'
+            true
+        case 'drops plan:--preset'
+            printf '%s\n' 'genshin' 'genshin-weapon' 'starrail' 'starrail-lightcone' 'arknights'
+        case 'drops plan:--base'
+            true
+        case 'drops plan:--soft'
+            true
+        case 'drops plan:--step'
+            true
+        case 'drops plan:--hard'
+            true
+        case 'drops plan:--featured'
+            true
+        case 'drops plan:--at'
+            true
+        case 'drops plan:--digits'
+            true
+        case 'drops plan:--per-hour'
+            true
+        case 'drops plan:--cost'
+            true
+        case 'drops plan:--plot'
+            __fish_complete_path (commandline -ct)
+        case 'drops plan:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'drops rate:-k' 'drops rate:--got'
+            true
+        case 'drops rate:-n' 'drops rate:--tries'
+            true
+        case 'drops rate:--claim'
+            true
+        case 'drops rate:-c' 'drops rate:--confidence'
+            true
+        case 'drops rate:--gaps'
+            true
+        case 'drops rate:--leftover'
+            true
+        case 'drops rate:--hard'
+            true
+        case 'drops rate:--digits'
+            true
+        case 'drops rate:--per-hour'
+            true
+        case 'drops rate:--cost'
+            true
+        case 'drops rate:--plot'
+            __fish_complete_path (commandline -ct)
+        case 'drops rate:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'drops prd:--from-c'
+            true
+        case 'drops prd:-n' 'drops prd:--tries'
+            true
+        case 'drops prd:--failed'
+            true
+        case 'drops prd:-c' 'drops prd:--confidence'
+            true
+        case 'drops prd:--digits'
+            true
+        case 'drops prd:--per-hour'
+            true
+        case 'drops prd:--cost'
+            true
+        case 'drops prd:--plot'
+            __fish_complete_path (commandline -ct)
+        case 'drops prd:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'drops prd:0'
+            true
         case 'completion:--color'
             printf '%s\n' 'auto' 'always' 'never'
         case 'completion:0'

@@ -7,6 +7,7 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
     $tree = @{
         '' = @{
             Commands = [ordered]@{
+                'drops' = 'How likely is that drop, and how many tries does it take.'
                 'completion' = 'Print the completion script for a shell.'
                 'doctor' = 'Show what labkit finds on this computer.'
             }
@@ -19,6 +20,489 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
                 '--color' = @('auto', 'always', 'never')
             }
             Arguments = @(
+            )
+            Repeats = $false
+        }
+        'drops' = @{
+            Commands = [ordered]@{
+                'need' = 'Find how many tries the drops take, for a confidence.'
+                'chance' = 'Say how likely a number of drops is after some tries.'
+                'luck' = 'Say how many players are luckier and how many are drier.'
+                'roll' = 'Say how likely a roll with luck is, or how much luck it takes.'
+                'table' = 'Show the chance of each item of a loot table.'
+                'set' = 'Find the chance of a complete set and the tries it takes.'
+                'pity' = 'Work out gacha pulls with pity, from where you stand.'
+                'plan' = 'Find the chance that a budget carries you through banners.'
+                'rate' = 'Estimate a rate from what dropped, and judge an advertised one.'
+                'prd' = 'Work out the pseudo-random distribution of Dota 2 and the like.'
+            }
+            Options = [ordered]@{
+                '--help' = 'Show this message and exit'
+                '-k' = 'How many drops you want'
+                '--drops' = 'How many drops you want'
+                '-c' = '95%, 95, 0.95 or 19/20; several with commas, or repeated'
+                '--confidence' = '95%, 95, 0.95 or 19/20; several with commas, or repeated'
+                '--tried' = 'Tries you have already made'
+                '--got' = 'Drops those tries gave you'
+                '--each' = 'How much a drop gives: 5, or 3-8'
+                '--total' = 'The amount you want, with --each'
+                '--rolls' = 'Rolls that each try makes at the rate'
+                '--magic-find' = 'Diablo II magic find in percent, for unique, set or rare: 300:unique'
+                '--digits' = 'Significant digits to show'
+                '--per-hour' = 'Tries you make in an hour; adds the time'
+                '--cost' = 'What one try costs; adds the money'
+                '--chart' = 'Show the curve as bars'
+                '--plot' = 'Draw the curve into a .png, .svg or .pdf file'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+            }
+            Values = @{
+                '-k' = 'text'
+                '--drops' = 'text'
+                '-c' = 'text'
+                '--confidence' = 'text'
+                '--tried' = 'text'
+                '--got' = 'text'
+                '--each' = 'text'
+                '--total' = 'text'
+                '--rolls' = 'text'
+                '--magic-find' = 'text'
+                '--digits' = 'text'
+                '--per-hour' = 'text'
+                '--cost' = 'text'
+                '--plot' = 'path'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'text'
+            )
+            Repeats = $false
+        }
+        'drops need' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '-k' = 'How many drops you want'
+                '--drops' = 'How many drops you want'
+                '-c' = '95%, 95, 0.95 or 19/20; several with commas, or repeated'
+                '--confidence' = '95%, 95, 0.95 or 19/20; several with commas, or repeated'
+                '--tried' = 'Tries you have already made'
+                '--got' = 'Drops those tries gave you'
+                '--each' = 'How much a drop gives: 5, or 3-8'
+                '--total' = 'The amount you want, with --each'
+                '--rolls' = 'Rolls that each try makes at the rate'
+                '--magic-find' = 'Diablo II magic find in percent, for unique, set or rare: 300:unique'
+                '--digits' = 'Significant digits to show'
+                '--per-hour' = 'Tries you make in an hour; adds the time'
+                '--cost' = 'What one try costs; adds the money'
+                '--chart' = 'Show the curve as bars'
+                '--plot' = 'Draw the curve into a .png, .svg or .pdf file'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '-k' = 'text'
+                '--drops' = 'text'
+                '-c' = 'text'
+                '--confidence' = 'text'
+                '--tried' = 'text'
+                '--got' = 'text'
+                '--each' = 'text'
+                '--total' = 'text'
+                '--rolls' = 'text'
+                '--magic-find' = 'text'
+                '--digits' = 'text'
+                '--per-hour' = 'text'
+                '--cost' = 'text'
+                '--plot' = 'path'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'text'
+            )
+            Repeats = $false
+        }
+        'drops chance' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '-n' = 'How many tries'
+                '--tries' = 'How many tries'
+                '-k' = '4 exactly, 4+, 4- or 2..5; [1+]'
+                '--drops' = '4 exactly, 4+, 4- or 2..5; [1+]'
+                '--each' = 'How much a drop gives: 5, or 3-8'
+                '--total' = 'The amount you want, with --each'
+                '--rolls' = 'Rolls that each try makes at the rate'
+                '--magic-find' = 'Diablo II magic find in percent, for unique, set or rare: 300:unique'
+                '--digits' = 'Significant digits to show'
+                '--per-hour' = 'Tries you make in an hour; adds the time'
+                '--cost' = 'What one try costs; adds the money'
+                '--chart' = 'Show the curve as bars'
+                '--plot' = 'Draw the curve into a .png, .svg or .pdf file'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '-n' = 'text'
+                '--tries' = 'text'
+                '-k' = 'text'
+                '--drops' = 'text'
+                '--each' = 'text'
+                '--total' = 'text'
+                '--rolls' = 'text'
+                '--magic-find' = 'text'
+                '--digits' = 'text'
+                '--per-hour' = 'text'
+                '--cost' = 'text'
+                '--plot' = 'path'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'text'
+            )
+            Repeats = $true
+        }
+        'drops luck' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '-n' = 'Tries made'
+                '--tries' = 'Tries made'
+                '-k' = 'Drops they gave'
+                '--got' = 'Drops they gave'
+                '--log' = 'A CSV file: item, rate, tries, got'
+                '--digits' = 'Significant digits to show'
+                '--per-hour' = 'Tries you make in an hour; adds the time'
+                '--cost' = 'What one try costs; adds the money'
+                '--chart' = 'Show the curve as bars'
+                '--plot' = 'Draw the curve into a .png, .svg or .pdf file'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '-n' = 'text'
+                '--tries' = 'text'
+                '-k' = 'text'
+                '--got' = 'text'
+                '--log' = 'path'
+                '--digits' = 'text'
+                '--per-hour' = 'text'
+                '--cost' = 'text'
+                '--plot' = 'path'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'text'
+            )
+            Repeats = $false
+        }
+        'drops roll' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--die' = 'Faces of the die'
+                '-l' = 'Luck points added to the roll'
+                '--luck' = 'Luck points added to the roll'
+                '--first-roll' = 'The lowest roll of the die'
+                '--then' = 'A second roll that must reach T; repeatable'
+                '-n' = 'How many tries'
+                '--tries' = 'How many tries'
+                '-c' = '95%, 95, 0.95 or 19/20; several with commas, or repeated'
+                '--confidence' = '95%, 95, 0.95 or 19/20; several with commas, or repeated'
+                '--solve' = 'Find the smallest luck for --confidence within --tries'
+                '--digits' = 'Significant digits to show'
+                '--per-hour' = 'Tries you make in an hour; adds the time'
+                '--cost' = 'What one try costs; adds the money'
+                '--chart' = 'Show the curve as bars'
+                '--plot' = 'Draw the curve into a .png, .svg or .pdf file'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--die' = 'text'
+                '-l' = 'text'
+                '--luck' = 'text'
+                '--first-roll' = @('0', '1')
+                '--then' = 'text'
+                '-n' = 'text'
+                '--tries' = 'text'
+                '-c' = 'text'
+                '--confidence' = 'text'
+                '--solve' = @('luck')
+                '--digits' = 'text'
+                '--per-hour' = 'text'
+                '--cost' = 'text'
+                '--plot' = 'path'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'text'
+            )
+            Repeats = $false
+        }
+        'drops table' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '-l' = 'Luck, or a sweep of it'
+                '--luck' = 'Luck, or a sweep of it'
+                '--item' = 'Only this item; repeatable'
+                '-n' = 'How often the table is opened'
+                '--rolls' = 'How often the table is opened'
+                '--table' = 'Which table of the file'
+                '--level' = 'The level, for tables that ask for it'
+                '--shared-roll' = 'One roll for all lines of an AND table'
+                '--first-roll' = 'The lowest roll of the die'
+                '--digits' = 'Significant digits to show'
+                '--per-hour' = 'Tries you make in an hour; adds the time'
+                '--cost' = 'What one try costs; adds the money'
+                '--chart' = 'Show the curve as bars'
+                '--plot' = 'Draw the curve into a .png, .svg or .pdf file'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '-l' = 'text'
+                '--luck' = 'text'
+                '--item' = 'text'
+                '-n' = 'text'
+                '--rolls' = 'text'
+                '--table' = 'text'
+                '--level' = 'text'
+                '--first-roll' = @('0', '1')
+                '--digits' = 'text'
+                '--per-hour' = 'text'
+                '--cost' = 'text'
+                '--plot' = 'path'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'path'
+            )
+            Repeats = $false
+        }
+        'drops set' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--types' = 'Instead: K equally likely kinds, one with every try'
+                '-n' = 'Tries you will make'
+                '--tries' = 'Tries you will make'
+                '--need' = 'Copies wanted of an item; else 1'
+                '--owned' = 'An item you already own'
+                '--exclusive' = 'A try gives at most one item (the default)'
+                '--independent' = 'Every item is rolled for on every try'
+                '--no-dupes' = 'Every drop is a piece you still miss'
+                '-c' = '95%, 95, 0.95 or 19/20; several with commas, or repeated'
+                '--confidence' = '95%, 95, 0.95 or 19/20; several with commas, or repeated'
+                '--digits' = 'Significant digits to show'
+                '--per-hour' = 'Tries you make in an hour; adds the time'
+                '--cost' = 'What one try costs; adds the money'
+                '--chart' = 'Show the curve as bars'
+                '--plot' = 'Draw the curve into a .png, .svg or .pdf file'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--types' = 'text'
+                '-n' = 'text'
+                '--tries' = 'text'
+                '--need' = 'text'
+                '--owned' = 'text'
+                '-c' = 'text'
+                '--confidence' = 'text'
+                '--digits' = 'text'
+                '--per-hour' = 'text'
+                '--cost' = 'text'
+                '--plot' = 'path'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'text'
+            )
+            Repeats = $true
+        }
+        'drops pity' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--base' = 'Chance of a hit before any pity'
+                '--soft' = 'First pull since a hit with a raised chance'
+                '--step' = 'Rise per pull from --soft on'
+                '--hard' = 'Pull since a hit that is certain'
+                '--featured' = 'Chance that a hit is the featured item'
+                '--guarantee' = 'The hit after a lost one is the featured item'
+                '--no-guarantee' = 'The hit after a lost one is the featured item'
+                '--preset' = 'The banner of a game; other options override its figures'
+                '-k' = 'How many copies you want'
+                '--copies' = 'How many copies you want'
+                '--at' = 'Pulls you have made since your last hit'
+                '--guaranteed' = 'Your next hit is the featured item for sure'
+                '--pulls' = 'Pulls that you have left'
+                '-c' = '95%, 95, 0.95 or 19/20; several with commas, or repeated'
+                '--confidence' = '95%, 95, 0.95 or 19/20; several with commas, or repeated'
+                '--digits' = 'Significant digits to show'
+                '--per-hour' = 'Tries you make in an hour; adds the time'
+                '--cost' = 'What one try costs; adds the money'
+                '--chart' = 'Show the curve as bars'
+                '--plot' = 'Draw the curve into a .png, .svg or .pdf file'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--base' = 'text'
+                '--soft' = 'text'
+                '--step' = 'text'
+                '--hard' = 'text'
+                '--featured' = 'text'
+                '--preset' = @('genshin', 'genshin-weapon', 'starrail', 'starrail-lightcone', 'arknights')
+                '-k' = 'text'
+                '--copies' = 'text'
+                '--at' = 'text'
+                '--pulls' = 'text'
+                '-c' = 'text'
+                '--confidence' = 'text'
+                '--digits' = 'text'
+                '--per-hour' = 'text'
+                '--cost' = 'text'
+                '--plot' = 'path'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+            )
+            Repeats = $false
+        }
+        'drops plan' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '-s' = 'Copies wanted and pulls that come in; repeat for each banner in order'
+                '--stage' = 'Copies wanted and pulls that come in; repeat for each banner in order'
+                '--preset' = 'The banner of a game; other options override its figures'
+                '--base' = 'Chance of a hit before any pity'
+                '--soft' = 'First pull since a hit with a raised chance'
+                '--step' = 'Rise per pull from --soft on'
+                '--hard' = 'Pull since a hit that is certain'
+                '--featured' = 'Chance that a hit is the featured item'
+                '--guarantee' = 'The hit after a lost one is the featured item'
+                '--no-guarantee' = 'The hit after a lost one is the featured item'
+                '--at' = 'Pulls you have made since your last hit'
+                '--guaranteed' = 'Your next hit is the featured item for sure'
+                '--digits' = 'Significant digits to show'
+                '--per-hour' = 'Tries you make in an hour; adds the time'
+                '--cost' = 'What one try costs; adds the money'
+                '--chart' = 'Show the curve as bars'
+                '--plot' = 'Draw the curve into a .png, .svg or .pdf file'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '-s' = 'text'
+                '--stage' = 'text'
+                '--preset' = @('genshin', 'genshin-weapon', 'starrail', 'starrail-lightcone', 'arknights')
+                '--base' = 'text'
+                '--soft' = 'text'
+                '--step' = 'text'
+                '--hard' = 'text'
+                '--featured' = 'text'
+                '--at' = 'text'
+                '--digits' = 'text'
+                '--per-hour' = 'text'
+                '--cost' = 'text'
+                '--plot' = 'path'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+            )
+            Repeats = $false
+        }
+        'drops rate' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '-k' = 'Drops seen'
+                '--got' = 'Drops seen'
+                '-n' = 'Tries made'
+                '--tries' = 'Tries made'
+                '--stopped' = 'The log was stopped at its last drop'
+                '--claim' = 'An advertised rate to judge'
+                '-c' = 'Of the intervals'
+                '--confidence' = 'Of the intervals'
+                '--gaps' = 'Pity games: pulls each hit took, in order'
+                '--leftover' = 'Pulls after the last of --gaps'
+                '--hard' = 'Hard pity, for --gaps'
+                '--digits' = 'Significant digits to show'
+                '--per-hour' = 'Tries you make in an hour; adds the time'
+                '--cost' = 'What one try costs; adds the money'
+                '--chart' = 'Show the curve as bars'
+                '--plot' = 'Draw the curve into a .png, .svg or .pdf file'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '-k' = 'text'
+                '--got' = 'text'
+                '-n' = 'text'
+                '--tries' = 'text'
+                '--claim' = 'text'
+                '-c' = 'text'
+                '--confidence' = 'text'
+                '--gaps' = 'text'
+                '--leftover' = 'text'
+                '--hard' = 'text'
+                '--digits' = 'text'
+                '--per-hour' = 'text'
+                '--cost' = 'text'
+                '--plot' = 'path'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+            )
+            Repeats = $false
+        }
+        'drops prd' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--from-c' = 'The constant instead'
+                '-n' = 'Tries to come'
+                '--tries' = 'Tries to come'
+                '--failed' = 'Tries made since the last success'
+                '-c' = '95%, 95, 0.95 or 19/20; several with commas, or repeated'
+                '--confidence' = '95%, 95, 0.95 or 19/20; several with commas, or repeated'
+                '--digits' = 'Significant digits to show'
+                '--per-hour' = 'Tries you make in an hour; adds the time'
+                '--cost' = 'What one try costs; adds the money'
+                '--chart' = 'Show the curve as bars'
+                '--plot' = 'Draw the curve into a .png, .svg or .pdf file'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--from-c' = 'text'
+                '-n' = 'text'
+                '--tries' = 'text'
+                '--failed' = 'text'
+                '-c' = 'text'
+                '--confidence' = 'text'
+                '--digits' = 'text'
+                '--per-hour' = 'text'
+                '--cost' = 'text'
+                '--plot' = 'path'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'text'
             )
             Repeats = $false
         }

@@ -26,7 +26,10 @@ HEAVY = [
 ]
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["doctor", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], ["doctor", "--help"], ["drops", "--help"], ["drops", "1/5000"]],
+)
 def test_start_up_imports_nothing_heavy(arguments):
     """Help and version load none of the packages that cost start-up time."""
     code = (

@@ -14,7 +14,7 @@ import typer
 from typer.main import get_command
 
 from labkit import __version__
-from labkit.cli.frame import CONTEXT_SETTINGS, Group
+from labkit.cli.frame import CONTEXT_SETTINGS, LazyGroup
 from labkit.cli.output import (
     ClosedPipeError,
     ColorMode,
@@ -28,37 +28,25 @@ from labkit.errors import BugError, ExitCode, LabkitError, UsageError
 if TYPE_CHECKING:
     from typer._click.core import Command as ClickCommand
     from typer._click.core import Context
-    from typer._click.formatting import HelpFormatter
 
 __all__ = ["TOOLS", "main", "root_command"]
 
 TOOLS: dict[str, tuple[str, str]] = {
+    "drops": ("labkit.cli.drops", "How likely is that drop, and how many tries does it take."),
     "completion": ("labkit.cli.completion", "Print the completion script for a shell."),
     "doctor": ("labkit.cli.doctor", "Show what labkit finds on this computer."),
 }
 """Name -> module with an `app`, and the line of help. A row enters when its tool works."""
 
 
-class Root(Group):
-    """The root group: knows its tools by the table, imports one when it is asked for."""
+class Root(LazyGroup):
+    """The root group: its commands are the tools."""
 
-    def list_commands(self, ctx: Context) -> list[str]:  # noqa: ARG002 - Typer's signature
-        """Return the tools' names, in the table's order."""
-        return list(TOOLS)
+    table = TOOLS
 
-    def get_command(self, ctx: Context, cmd_name: str) -> ClickCommand | None:  # noqa: ARG002 - Typer's signature
-        """Import the tool `cmd_name`; None where there is no such tool."""
-        if cmd_name not in TOOLS:
-            return None
-        module, _ = TOOLS[cmd_name]
-        if cmd_name not in self.commands:
-            self.commands[cmd_name] = get_command(import_module(module).app)
-        return self.commands[cmd_name]
-
-    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:  # noqa: ARG002 - Typer's signature
-        """Write the tools' lines from the table, without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, help_line) for name, (_, help_line) in TOOLS.items()])
+    def load(self, name: str) -> ClickCommand:
+        """Import the tool `name`."""
+        return get_command(import_module(TOOLS[name][0]).app)
 
 
 def _root(

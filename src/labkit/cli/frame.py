@@ -11,11 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup
-from typer.main import get_params_convertors_ctx_param_name_from_function
+from typer.main import (
+    get_command_from_info,
+    get_command_name,
+    get_params_convertors_ctx_param_name_from_function,
+)
 
 from labkit.cli.output import ClosedPipeError, ColorMode, Output, current_output
 from labkit.errors import BugError, ExitCode, LabkitError
@@ -151,6 +156,34 @@ class Group(TyperGroup):
         return bool(self.default_when and self.default_when.match(first))
 
 
+class LazyGroup(Group):
+    """A group that knows its commands by a static table, and imports one when it is asked for."""
+
+    table: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    """Name -> the module that brings the command, and its line of help; in the order of help."""
+
+    def load(self, name: str) -> ClickCommand:
+        """Import the command `name`, which is in the table."""
+        raise NotImplementedError
+
+    def list_commands(self, ctx: Context) -> list[str]:  # noqa: ARG002 - Typer's signature
+        """Return the names in the table's order."""
+        return list(self.table)
+
+    def get_command(self, ctx: Context, cmd_name: str) -> ClickCommand | None:  # noqa: ARG002 - Typer's signature
+        """Return the command `cmd_name`; None where there is no such command."""
+        if cmd_name not in self.table:
+            return None
+        if cmd_name not in self.commands:
+            self.commands[cmd_name] = self.load(cmd_name)
+        return self.commands[cmd_name]
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:  # noqa: ARG002 - Typer's signature
+        """Write the lines of help from the table, without importing a command."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in self.table.items()])
+
+
 def unknown_command(ctx: Context, name: str, known: Sequence[str]) -> LabkitError:
     """Make the error for a mistyped command, with the likely one."""
     from labkit.errors import UsageError
@@ -175,16 +208,27 @@ class Tool:
         help: One line; for a tool it is the same as its row in `labkit.cli.app`.
         default: The command that runs when none is named.
         default_when: A regular expression that the first argument must match for that.
+        table: Where the tool has many commands: name -> the module that registers the command,
+            and its line of help. A module is then imported when its command is asked for.
     """
 
     def __init__(
-        self, name: str, help: str, *, default: str | None = None, default_when: str | None = None
+        self,
+        name: str,
+        help: str,
+        *,
+        default: str | None = None,
+        default_when: str | None = None,
+        table: Mapping[str, tuple[str, str]] | None = None,
     ):
-        group = type(
-            f"{name.title()}Group",
-            (Group,),
-            {"default": default, "default_when": default_when and re.compile(default_when)},
-        )
+        settings: dict[str, object] = {
+            "default": default,
+            "default_when": default_when and re.compile(default_when),
+        }
+        if table is not None:
+            settings |= {"table": table, "load": lambda _, command: self._load(table, command)}
+        base = Group if table is None else LazyGroup
+        group = type(f"{name.title()}Group", (base,), settings)
         self.app = typer.Typer(
             name=name,
             help=help,
@@ -202,6 +246,17 @@ class Tool:
         if not examples:
             raise ValueError("a command needs an example")
         return self.app.command(name, cls=Command, epilog="\n".join(examples))
+
+    def _load(self, table: Mapping[str, tuple[str, str]], name: str) -> ClickCommand:
+        import_module(table[name][0])
+        info = next(
+            info
+            for info in self.app.registered_commands
+            if info.callback and (info.name or get_command_name(info.callback.__name__)) == name
+        )
+        return get_command_from_info(
+            info, pretty_exceptions_short=True, rich_markup_mode=self.app.rich_markup_mode
+        )
 
     def group(self, name: str, help: str) -> Tool:
         """Add a group of commands inside this one."""
