@@ -12,7 +12,7 @@ _labkit_node() {
     commands= options= valued= last=0 repeat=
     case "$1" in
         '')
-            commands='drops completion doctor'
+            commands='drops gopro doctor completion'
             options='--version --color --help'
             valued='--color'
             ;;
@@ -71,14 +71,51 @@ _labkit_node() {
             valued='--from-c -n --tries --failed -c --confidence --digits --per-hour --cost --plot --color'
             last=1
             ;;
-        'completion')
-            options='--json --color --help'
-            valued='--color'
+        'gopro')
+            commands='transcode pull ls verify info clock fake'
+            options='--help'
+            ;;
+        'gopro transcode')
+            options='--encoder --crf --max-height --replace -n --dry-run -y --yes --json --color --help'
+            valued='--encoder --crf --max-height --color'
+            last=1
+            repeat=yes
+            ;;
+        'gopro pull')
+            options='--host --usb --dialect --only --since --until --last --match --folder --max-size --proxies-first --new-only --layout --shift --verify --backend --jobs --turbo --wait --timeout --stall-timeout -n --dry-run --json --color --help'
+            valued='--host --usb --dialect --only --since --until --last --match --folder --max-size --layout --shift --verify --backend --jobs --wait --timeout --stall-timeout --color'
+            last=1
+            ;;
+        'gopro ls')
+            options='--host --usb --dialect --to --lengths --wait --timeout --json --color --help'
+            valued='--host --usb --dialect --to --wait --timeout --color'
+            ;;
+        'gopro verify')
+            options='--against-camera --host --usb --dialect --timeout --json --color --help'
+            valued='--host --usb --dialect --timeout --color'
+            last=1
+            ;;
+        'gopro info')
+            options='--host --usb --dialect --timeout --json --color --help'
+            valued='--host --usb --dialect --timeout --color'
+            ;;
+        'gopro clock')
+            options='--set --host --usb --dialect --timeout -n --dry-run -y --yes --json --color --help'
+            valued='--host --usb --dialect --timeout --color'
+            ;;
+        'gopro fake')
+            options='--dialect --markup --fault --port --scale --for --json --color --help'
+            valued='--dialect --markup --fault --port --scale --for --color'
             last=1
             ;;
         'doctor')
             options='--json --color --help'
             valued='--color'
+            ;;
+        'completion')
+            options='--json --color --help'
+            valued='--color'
+            last=1
             ;;
     esac
 }
@@ -116,9 +153,31 @@ _labkit_value() {
         'drops rate:--color') _labkit_words 'auto always never' ;;
         'drops prd:--plot') _labkit_files -f ;;
         'drops prd:--color') _labkit_words 'auto always never' ;;
+        'gopro transcode:--encoder') _labkit_words 'auto x264 nvenc vaapi qsv' ;;
+        'gopro transcode:--color') _labkit_words 'auto always never' ;;
+        'gopro transcode:0') _labkit_files -f ;;
+        'gopro pull:--dialect') _labkit_words 'open-gopro legacy fusion html' ;;
+        'gopro pull:--verify') _labkit_words 'on deep off' ;;
+        'gopro pull:--backend') _labkit_words 'labkit wget' ;;
+        'gopro pull:--color') _labkit_words 'auto always never' ;;
+        'gopro pull:0') _labkit_files -f ;;
+        'gopro ls:--dialect') _labkit_words 'open-gopro legacy fusion html' ;;
+        'gopro ls:--to') _labkit_files -f ;;
+        'gopro ls:--color') _labkit_words 'auto always never' ;;
+        'gopro verify:--dialect') _labkit_words 'open-gopro legacy fusion html' ;;
+        'gopro verify:--color') _labkit_words 'auto always never' ;;
+        'gopro verify:0') _labkit_files -f ;;
+        'gopro info:--dialect') _labkit_words 'open-gopro legacy fusion html' ;;
+        'gopro info:--color') _labkit_words 'auto always never' ;;
+        'gopro clock:--dialect') _labkit_words 'open-gopro legacy fusion html' ;;
+        'gopro clock:--color') _labkit_words 'auto always never' ;;
+        'gopro fake:--dialect') _labkit_words 'open-gopro legacy fusion html' ;;
+        'gopro fake:--markup') _labkit_words 'civetweb cherokee' ;;
+        'gopro fake:--color') _labkit_words 'auto always never' ;;
+        'gopro fake:0') _labkit_files -f ;;
+        'doctor:--color') _labkit_words 'auto always never' ;;
         'completion:--color') _labkit_words 'auto always never' ;;
         'completion:0') _labkit_words 'bash zsh fish powershell' ;;
-        'doctor:--color') _labkit_words 'auto always never' ;;
     esac
 }
 

@@ -9,8 +9,9 @@ function __labkit_commands --description 'The commands below a path'
         case ''
             __labkit_offer \
                 'drops' 'How likely is that drop, and how many tries does it take.' \
-                'completion' 'Print the completion script for a shell.' \
-                'doctor' 'Show what labkit finds on this computer.'
+                'gopro' 'Bring every file off a GoPro, verified and resumable.' \
+                'doctor' 'Show what labkit finds on this computer.' \
+                'completion' 'Print the completion script for a shell.'
         case 'drops'
             __labkit_offer \
                 'need' 'Find how many tries the drops take, for a confidence.' \
@@ -23,6 +24,15 @@ function __labkit_commands --description 'The commands below a path'
                 'plan' 'Find the chance that a budget carries you through banners.' \
                 'rate' 'Estimate a rate from what dropped, and judge an advertised one.' \
                 'prd' 'Work out the pseudo-random distribution of Dota 2 and the like.'
+        case 'gopro'
+            __labkit_offer \
+                'transcode' 'Convert HEVC clips to H.264, telemetry kept.' \
+                'pull' 'Bring what is not in DEST yet from the camera.' \
+                'ls' 'List the recordings on the camera.' \
+                'verify' 'Check that every file in DEST is there and whole.' \
+                'info' 'Show which camera answers, and how it is.' \
+                'clock' 'Compare the camera\'s clock with the computer\'s.' \
+                'fake' 'Play a camera on 127.0.0.1, to rehearse a pull.'
     end
 end
 
@@ -249,12 +259,112 @@ function __labkit_options --description 'The options at a path'
                 '--json' 'Print one JSON document' \
                 '--color' 'When to use colours' \
                 '--help' 'Show this message and exit'
-        case 'completion'
+        case 'gopro'
             __labkit_offer \
+                '--help' 'Show this message and exit'
+        case 'gopro transcode'
+            __labkit_offer \
+                '--encoder' 'x264 is software; auto tries the graphics card first' \
+                '--crf' 'Quality: lower is better, larger' \
+                '--max-height' 'Scale higher pictures down to this' \
+                '--replace' 'Put each conversion in its original\'s place' \
+                '-n' 'Show what would be done, and do nothing' \
+                '--dry-run' 'Show what would be done, and do nothing' \
+                '-y' 'Do it without asking' \
+                '--yes' 'Do it without asking' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'gopro pull'
+            __labkit_offer \
+                '--host' 'Address, host:port, URL, or a name from the configuration; default 10.5.5.9:8080' \
+                '--usb' 'A camera on a USB cable: its serial number\'s last three' \
+                '--dialect' 'Speak this dialect only; each is tried by default' \
+                '--only' 'video, photo, raw, audio, proxy, thumb, other, or all; default: all but proxy and thumb' \
+                '--since' '2024-06-15, yesterday, 3d, 12h' \
+                '--until' 'As --since; a whole day is included' \
+                '--last' 'The N latest recordings' \
+                '--match' 'Names that fit, such as \'GX*0078*\'' \
+                '--folder' 'Folders on the camera: 100GOPRO' \
+                '--max-size' 'No file larger than this: 500MB, 4GiB' \
+                '--proxies-first' 'Fetch LRV files before everything else' \
+                '--new-only' 'Leave out what was pulled once and moved away since' \
+                '--layout' 'Path of each file: {name} {stem} {ext} {folder} {clip} {chapter} {kind} {camera} {date:%Y-%m-%d}' \
+                '--shift' 'Correct the camera\'s clock: +1h, -30m' \
+                '--verify' 'on: size and structure; deep: read again from the camera as well' \
+                '--backend' 'What carries the bytes' \
+                '--jobs' 'Photos at once; some cameras only bear one' \
+                '--turbo' 'The camera\'s fast mode; its screen shows nothing else' \
+                '--wait' 'Wait so long for a camera that records' \
+                '--timeout' 'For a connection to be accepted' \
+                '--stall-timeout' 'For silence in the middle of a file' \
+                '-n' 'Show what would be done, and do nothing' \
+                '--dry-run' 'Show what would be done, and do nothing' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'gopro ls'
+            __labkit_offer \
+                '--host' 'Address, host:port, URL, or a name from the configuration; default 10.5.5.9:8080' \
+                '--usb' 'A camera on a USB cable: its serial number\'s last three' \
+                '--dialect' 'Speak this dialect only; each is tried by default' \
+                '--to' 'Where pulls go: marks what is there' \
+                '--lengths' 'Ask the camera for each clip\'s length' \
+                '--wait' 'Wait so long for a camera that records' \
+                '--timeout' 'For a connection to be accepted' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'gopro verify'
+            __labkit_offer \
+                '--against-camera' 'Compare with what the camera still has as well' \
+                '--host' 'Address, host:port, URL, or a name from the configuration; default 10.5.5.9:8080' \
+                '--usb' 'A camera on a USB cable: its serial number\'s last three' \
+                '--dialect' 'Speak this dialect only; each is tried by default' \
+                '--timeout' 'For a connection to be accepted' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'gopro info'
+            __labkit_offer \
+                '--host' 'Address, host:port, URL, or a name from the configuration; default 10.5.5.9:8080' \
+                '--usb' 'A camera on a USB cable: its serial number\'s last three' \
+                '--dialect' 'Speak this dialect only; each is tried by default' \
+                '--timeout' 'For a connection to be accepted' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'gopro clock'
+            __labkit_offer \
+                '--set' 'Set it to this computer\'s time' \
+                '--host' 'Address, host:port, URL, or a name from the configuration; default 10.5.5.9:8080' \
+                '--usb' 'A camera on a USB cable: its serial number\'s last three' \
+                '--dialect' 'Speak this dialect only; each is tried by default' \
+                '--timeout' 'For a connection to be accepted' \
+                '-n' 'Show what would be done, and do nothing' \
+                '--dry-run' 'Show what would be done, and do nothing' \
+                '-y' 'Do it without asking' \
+                '--yes' 'Do it without asking' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'gopro fake'
+            __labkit_offer \
+                '--dialect' 'What it speaks' \
+                '--markup' 'Whose folder pages it shows' \
+                '--fault' 'What goes wrong: F01; `list` shows them all' \
+                '--port' 'Where to listen; 0 picks one' \
+                '--scale' 'Make the made-up files so many times larger' \
+                '--for' 'End by itself' \
                 '--json' 'Print one JSON document' \
                 '--color' 'When to use colours' \
                 '--help' 'Show this message and exit'
         case 'doctor'
+            __labkit_offer \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'completion'
             __labkit_offer \
                 '--json' 'Print one JSON document' \
                 '--color' 'When to use colours' \
@@ -288,9 +398,23 @@ function __labkit_valued --description 'The options at a path that take a value'
             printf '%s\n' '-k' '--got' '-n' '--tries' '--claim' '-c' '--confidence' '--gaps' '--leftover' '--hard' '--digits' '--per-hour' '--cost' '--plot' '--color'
         case 'drops prd'
             printf '%s\n' '--from-c' '-n' '--tries' '--failed' '-c' '--confidence' '--digits' '--per-hour' '--cost' '--plot' '--color'
-        case 'completion'
-            printf '%s\n' '--color'
+        case 'gopro transcode'
+            printf '%s\n' '--encoder' '--crf' '--max-height' '--color'
+        case 'gopro pull'
+            printf '%s\n' '--host' '--usb' '--dialect' '--only' '--since' '--until' '--last' '--match' '--folder' '--max-size' '--layout' '--shift' '--verify' '--backend' '--jobs' '--wait' '--timeout' '--stall-timeout' '--color'
+        case 'gopro ls'
+            printf '%s\n' '--host' '--usb' '--dialect' '--to' '--wait' '--timeout' '--color'
+        case 'gopro verify'
+            printf '%s\n' '--host' '--usb' '--dialect' '--timeout' '--color'
+        case 'gopro info'
+            printf '%s\n' '--host' '--usb' '--dialect' '--timeout' '--color'
+        case 'gopro clock'
+            printf '%s\n' '--host' '--usb' '--dialect' '--timeout' '--color'
+        case 'gopro fake'
+            printf '%s\n' '--dialect' '--markup' '--fault' '--port' '--scale' '--for' '--color'
         case 'doctor'
+            printf '%s\n' '--color'
+        case 'completion'
             printf '%s\n' '--color'
     end
 end
@@ -569,12 +693,124 @@ function __labkit_value --description 'The values of an option or of an argument
             printf '%s\n' 'auto' 'always' 'never'
         case 'drops prd:0'
             true
+        case 'gopro transcode:--encoder'
+            printf '%s\n' 'auto' 'x264' 'nvenc' 'vaapi' 'qsv'
+        case 'gopro transcode:--crf'
+            true
+        case 'gopro transcode:--max-height'
+            true
+        case 'gopro transcode:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'gopro transcode:0' 'gopro transcode:*'
+            __fish_complete_path (commandline -ct)
+        case 'gopro pull:--host'
+            true
+        case 'gopro pull:--usb'
+            true
+        case 'gopro pull:--dialect'
+            printf '%s\n' 'open-gopro' 'legacy' 'fusion' 'html'
+        case 'gopro pull:--only'
+            true
+        case 'gopro pull:--since'
+            true
+        case 'gopro pull:--until'
+            true
+        case 'gopro pull:--last'
+            true
+        case 'gopro pull:--match'
+            true
+        case 'gopro pull:--folder'
+            true
+        case 'gopro pull:--max-size'
+            true
+        case 'gopro pull:--layout'
+            true
+        case 'gopro pull:--shift'
+            true
+        case 'gopro pull:--verify'
+            printf '%s\n' 'on' 'deep' 'off'
+        case 'gopro pull:--backend'
+            printf '%s\n' 'labkit' 'wget'
+        case 'gopro pull:--jobs'
+            true
+        case 'gopro pull:--wait'
+            true
+        case 'gopro pull:--timeout'
+            true
+        case 'gopro pull:--stall-timeout'
+            true
+        case 'gopro pull:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'gopro pull:0'
+            __fish_complete_path (commandline -ct)
+        case 'gopro ls:--host'
+            true
+        case 'gopro ls:--usb'
+            true
+        case 'gopro ls:--dialect'
+            printf '%s\n' 'open-gopro' 'legacy' 'fusion' 'html'
+        case 'gopro ls:--to'
+            __fish_complete_path (commandline -ct)
+        case 'gopro ls:--wait'
+            true
+        case 'gopro ls:--timeout'
+            true
+        case 'gopro ls:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'gopro verify:--host'
+            true
+        case 'gopro verify:--usb'
+            true
+        case 'gopro verify:--dialect'
+            printf '%s\n' 'open-gopro' 'legacy' 'fusion' 'html'
+        case 'gopro verify:--timeout'
+            true
+        case 'gopro verify:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'gopro verify:0'
+            __fish_complete_path (commandline -ct)
+        case 'gopro info:--host'
+            true
+        case 'gopro info:--usb'
+            true
+        case 'gopro info:--dialect'
+            printf '%s\n' 'open-gopro' 'legacy' 'fusion' 'html'
+        case 'gopro info:--timeout'
+            true
+        case 'gopro info:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'gopro clock:--host'
+            true
+        case 'gopro clock:--usb'
+            true
+        case 'gopro clock:--dialect'
+            printf '%s\n' 'open-gopro' 'legacy' 'fusion' 'html'
+        case 'gopro clock:--timeout'
+            true
+        case 'gopro clock:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'gopro fake:--dialect'
+            printf '%s\n' 'open-gopro' 'legacy' 'fusion' 'html'
+        case 'gopro fake:--markup'
+            printf '%s\n' 'civetweb' 'cherokee'
+        case 'gopro fake:--fault'
+            true
+        case 'gopro fake:--port'
+            true
+        case 'gopro fake:--scale'
+            true
+        case 'gopro fake:--for'
+            true
+        case 'gopro fake:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'gopro fake:0'
+            __fish_complete_path (commandline -ct)
+        case 'doctor:--color'
+            printf '%s\n' 'auto' 'always' 'never'
         case 'completion:--color'
             printf '%s\n' 'auto' 'always' 'never'
         case 'completion:0'
             printf '%s\n' 'bash' 'zsh' 'fish' 'powershell'
-        case 'doctor:--color'
-            printf '%s\n' 'auto' 'always' 'never'
     end
 end
 

@@ -8,8 +8,9 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
         '' = @{
             Commands = [ordered]@{
                 'drops' = 'How likely is that drop, and how many tries does it take.'
-                'completion' = 'Print the completion script for a shell.'
+                'gopro' = 'Bring every file off a GoPro, verified and resumable.'
                 'doctor' = 'Show what labkit finds on this computer.'
+                'completion' = 'Print the completion script for a shell.'
             }
             Options = [ordered]@{
                 '--version' = 'Show the version'
@@ -506,19 +507,238 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
             )
             Repeats = $false
         }
-        'completion' = @{
+        'gopro' = @{
+            Commands = [ordered]@{
+                'transcode' = 'Convert HEVC clips to H.264, telemetry kept.'
+                'pull' = 'Bring what is not in DEST yet from the camera.'
+                'ls' = 'List the recordings on the camera.'
+                'verify' = 'Check that every file in DEST is there and whole.'
+                'info' = 'Show which camera answers, and how it is.'
+                'clock' = 'Compare the camera''s clock with the computer''s.'
+                'fake' = 'Play a camera on 127.0.0.1, to rehearse a pull.'
+            }
+            Options = [ordered]@{
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+            }
+            Arguments = @(
+            )
+            Repeats = $false
+        }
+        'gopro transcode' = @{
             Commands = [ordered]@{
             }
             Options = [ordered]@{
+                '--encoder' = 'x264 is software; auto tries the graphics card first'
+                '--crf' = 'Quality: lower is better, larger'
+                '--max-height' = 'Scale higher pictures down to this'
+                '--replace' = 'Put each conversion in its original''s place'
+                '-n' = 'Show what would be done, and do nothing'
+                '--dry-run' = 'Show what would be done, and do nothing'
+                '-y' = 'Do it without asking'
+                '--yes' = 'Do it without asking'
                 '--json' = 'Print one JSON document'
                 '--color' = 'When to use colours'
                 '--help' = 'Show this message and exit'
             }
             Values = @{
+                '--encoder' = @('auto', 'x264', 'nvenc', 'vaapi', 'qsv')
+                '--crf' = 'text'
+                '--max-height' = 'text'
                 '--color' = @('auto', 'always', 'never')
             }
             Arguments = @(
-                , @('bash', 'zsh', 'fish', 'powershell')
+                , 'path'
+            )
+            Repeats = $true
+        }
+        'gopro pull' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--host' = 'Address, host:port, URL, or a name from the configuration; default 10.5.5.9:8080'
+                '--usb' = 'A camera on a USB cable: its serial number''s last three'
+                '--dialect' = 'Speak this dialect only; each is tried by default'
+                '--only' = 'video, photo, raw, audio, proxy, thumb, other, or all; default: all but proxy and thumb'
+                '--since' = '2024-06-15, yesterday, 3d, 12h'
+                '--until' = 'As --since; a whole day is included'
+                '--last' = 'The N latest recordings'
+                '--match' = 'Names that fit, such as ''GX*0078*'''
+                '--folder' = 'Folders on the camera: 100GOPRO'
+                '--max-size' = 'No file larger than this: 500MB, 4GiB'
+                '--proxies-first' = 'Fetch LRV files before everything else'
+                '--new-only' = 'Leave out what was pulled once and moved away since'
+                '--layout' = 'Path of each file: {name} {stem} {ext} {folder} {clip} {chapter} {kind} {camera} {date:%Y-%m-%d}'
+                '--shift' = 'Correct the camera''s clock: +1h, -30m'
+                '--verify' = 'on: size and structure; deep: read again from the camera as well'
+                '--backend' = 'What carries the bytes'
+                '--jobs' = 'Photos at once; some cameras only bear one'
+                '--turbo' = 'The camera''s fast mode; its screen shows nothing else'
+                '--wait' = 'Wait so long for a camera that records'
+                '--timeout' = 'For a connection to be accepted'
+                '--stall-timeout' = 'For silence in the middle of a file'
+                '-n' = 'Show what would be done, and do nothing'
+                '--dry-run' = 'Show what would be done, and do nothing'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--host' = 'text'
+                '--usb' = 'text'
+                '--dialect' = @('open-gopro', 'legacy', 'fusion', 'html')
+                '--only' = 'text'
+                '--since' = 'text'
+                '--until' = 'text'
+                '--last' = 'text'
+                '--match' = 'text'
+                '--folder' = 'text'
+                '--max-size' = 'text'
+                '--layout' = 'text'
+                '--shift' = 'text'
+                '--verify' = @('on', 'deep', 'off')
+                '--backend' = @('labkit', 'wget')
+                '--jobs' = 'text'
+                '--wait' = 'text'
+                '--timeout' = 'text'
+                '--stall-timeout' = 'text'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'path'
+            )
+            Repeats = $false
+        }
+        'gopro ls' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--host' = 'Address, host:port, URL, or a name from the configuration; default 10.5.5.9:8080'
+                '--usb' = 'A camera on a USB cable: its serial number''s last three'
+                '--dialect' = 'Speak this dialect only; each is tried by default'
+                '--to' = 'Where pulls go: marks what is there'
+                '--lengths' = 'Ask the camera for each clip''s length'
+                '--wait' = 'Wait so long for a camera that records'
+                '--timeout' = 'For a connection to be accepted'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--host' = 'text'
+                '--usb' = 'text'
+                '--dialect' = @('open-gopro', 'legacy', 'fusion', 'html')
+                '--to' = 'path'
+                '--wait' = 'text'
+                '--timeout' = 'text'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+            )
+            Repeats = $false
+        }
+        'gopro verify' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--against-camera' = 'Compare with what the camera still has as well'
+                '--host' = 'Address, host:port, URL, or a name from the configuration; default 10.5.5.9:8080'
+                '--usb' = 'A camera on a USB cable: its serial number''s last three'
+                '--dialect' = 'Speak this dialect only; each is tried by default'
+                '--timeout' = 'For a connection to be accepted'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--host' = 'text'
+                '--usb' = 'text'
+                '--dialect' = @('open-gopro', 'legacy', 'fusion', 'html')
+                '--timeout' = 'text'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'path'
+            )
+            Repeats = $false
+        }
+        'gopro info' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--host' = 'Address, host:port, URL, or a name from the configuration; default 10.5.5.9:8080'
+                '--usb' = 'A camera on a USB cable: its serial number''s last three'
+                '--dialect' = 'Speak this dialect only; each is tried by default'
+                '--timeout' = 'For a connection to be accepted'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--host' = 'text'
+                '--usb' = 'text'
+                '--dialect' = @('open-gopro', 'legacy', 'fusion', 'html')
+                '--timeout' = 'text'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+            )
+            Repeats = $false
+        }
+        'gopro clock' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--set' = 'Set it to this computer''s time'
+                '--host' = 'Address, host:port, URL, or a name from the configuration; default 10.5.5.9:8080'
+                '--usb' = 'A camera on a USB cable: its serial number''s last three'
+                '--dialect' = 'Speak this dialect only; each is tried by default'
+                '--timeout' = 'For a connection to be accepted'
+                '-n' = 'Show what would be done, and do nothing'
+                '--dry-run' = 'Show what would be done, and do nothing'
+                '-y' = 'Do it without asking'
+                '--yes' = 'Do it without asking'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--host' = 'text'
+                '--usb' = 'text'
+                '--dialect' = @('open-gopro', 'legacy', 'fusion', 'html')
+                '--timeout' = 'text'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+            )
+            Repeats = $false
+        }
+        'gopro fake' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--dialect' = 'What it speaks'
+                '--markup' = 'Whose folder pages it shows'
+                '--fault' = 'What goes wrong: F01; `list` shows them all'
+                '--port' = 'Where to listen; 0 picks one'
+                '--scale' = 'Make the made-up files so many times larger'
+                '--for' = 'End by itself'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--dialect' = @('open-gopro', 'legacy', 'fusion', 'html')
+                '--markup' = @('civetweb', 'cherokee')
+                '--fault' = 'text'
+                '--port' = 'text'
+                '--scale' = 'text'
+                '--for' = 'text'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'path'
             )
             Repeats = $false
         }
@@ -534,6 +754,22 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
                 '--color' = @('auto', 'always', 'never')
             }
             Arguments = @(
+            )
+            Repeats = $false
+        }
+        'completion' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , @('bash', 'zsh', 'fish', 'powershell')
             )
             Repeats = $false
         }

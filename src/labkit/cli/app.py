@@ -33,8 +33,9 @@ __all__ = ["TOOLS", "main", "root_command"]
 
 TOOLS: dict[str, tuple[str, str]] = {
     "drops": ("labkit.cli.drops", "How likely is that drop, and how many tries does it take."),
-    "completion": ("labkit.cli.completion", "Print the completion script for a shell."),
+    "gopro": ("labkit.cli.gopro", "Bring every file off a GoPro, verified and resumable."),
     "doctor": ("labkit.cli.doctor", "Show what labkit finds on this computer."),
+    "completion": ("labkit.cli.completion", "Print the completion script for a shell."),
 }
 """Name -> module with an `app`, and the line of help. A row enters when its tool works."""
 

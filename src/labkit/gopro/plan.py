@@ -1,0 +1,280 @@
+"""What a pull would do: a pure function of the camera's list, the journal and the options."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum, unique
+from typing import TYPE_CHECKING
+
+from labkit.gopro.clips import gather_sets
+from labkit.gopro.clock import clock_doubt, shifted
+from labkit.gopro.errors import LayoutError
+from labkit.gopro.journal import Entry, EntryState
+from labkit.gopro.layout import DEFAULT_LAYOUT, parse_layout, with_counter
+from labkit.gopro.names import Kind, parse_name
+from labkit.gopro.selection import Selection, select, wanted_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+    from pathlib import PurePosixPath
+
+    from labkit.gopro.clips import MediaSet
+    from labkit.gopro.layout import Layout
+    from labkit.gopro.listing import ListedFile, MediaListing
+    from labkit.gopro.names import MediaName
+
+__all__ = ["Action", "Plan", "PlanOptions", "PlannedFile", "plan_pull"]
+
+
+@unique
+class Action(StrEnum):
+    """What is to be done with a file."""
+
+    FETCH = "fetch"
+    HAVE = "have"
+    RECORD = "record"
+    """It is here and whole; a killed run had no time to write that down."""
+    COMPARE = "compare"
+    """A file that labkit did not bring lies at its path: the same one, or another?"""
+    POSTPONE = "postpone"
+    """The camera still writes it."""
+    GONE = "gone"
+    """An earlier run found that the camera does not have it."""
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """How the user wants it.
+
+    Attributes:
+        selection: What is wanted.
+        layout: Where it goes.
+        shift: The correction of the camera's clock.
+        proxies_first: Proxies before everything else.
+        new_only: What was pulled once is not pulled again when it was moved or deleted here.
+        camera: The camera's identity in the journal.
+        label: Its name in paths.
+    """
+
+    selection: Selection = field(default_factory=Selection)
+    layout: str = DEFAULT_LAYOUT
+    shift: timedelta = timedelta()
+    proxies_first: bool = False
+    new_only: bool = False
+    camera: str = "unknown"
+    label: str = "gopro"
+
+
+@dataclass(frozen=True, slots=True)  # a list can have 50,000 of them
+class PlannedFile:
+    """One file and what is to be done with it.
+
+    Attributes:
+        file: As the camera lists it.
+        media: What its name says.
+        path: Where it goes, relative to the destination, with slashes.
+        taken_at: The corrected time; None where unknown.
+        clip: The recording that it belongs to.
+        main: The name of the recording's first file.
+        action: What is to be done.
+        entry: What the journal has or will have.
+    """
+
+    file: ListedFile
+    media: MediaName
+    path: str
+    taken_at: datetime | None
+    clip: str
+    main: str
+    action: Action
+    entry: Entry
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a pull would do.
+
+    Attributes:
+        files: All wanted files, in the order of the transfer.
+        refused: Entries of the list that must not become files.
+        warnings: What is odd, but stops nothing.
+        dropped: Paths of planned entries in the journal that nothing stands for any more.
+    """
+
+    files: tuple[PlannedFile, ...]
+    refused: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+    @property
+    def to_do(self) -> tuple[PlannedFile, ...]:
+        """The files that need work."""
+        idle = {Action.HAVE, Action.POSTPONE, Action.GONE}
+        return tuple(planned for planned in self.files if planned.action not in idle)
+
+    @property
+    def bytes_to_fetch(self) -> int:
+        """Bytes to come, as far as the list tells."""
+        return sum(expected_bytes(p.file) for p in self.files if p.action is Action.FETCH)
+
+
+def expected_bytes(file: ListedFile) -> int:
+    """How large a file will be, as far as the list tells; 0 where it does not."""
+    if file.size is not None:
+        return file.size
+    return 0 if file.size_range is None else (file.size_range.low + file.size_range.high) // 2
+
+
+def plan_pull(
+    listing: MediaListing,
+    options: PlanOptions,
+    *,
+    entries: Iterable[Entry] = (),
+    existing: Mapping[str, int] | None = None,
+    now: datetime | None = None,
+) -> Plan:
+    """Plan a pull.
+
+    Args:
+        listing: What the camera has.
+        options: What the user wants.
+        entries: The journal.
+        existing: Relative path -> size of what lies in the destination.
+        now: The computer's wall clock, to judge the camera's; None judges nothing.
+
+    Raises:
+        LayoutError: The layout is wrong, or makes two files of different names meet.
+    """
+    planner = _Planner(options, parse_layout(options.layout), tuple(entries), existing or {})
+    sets = gather_sets(listing.files)
+    selected = select(sets, options.selection)
+    files = [planned for media_set in selected for planned in planner.plan_set(media_set)]
+    if options.proxies_first:
+        files.sort(key=lambda planned: planned.media.kind is not Kind.PROXY)
+    warnings = [*listing.warnings, *(line for one in selected for line in one.warnings)]
+    if now is not None:
+        warnings.extend(_clock_warnings(files, now))
+    return Plan(tuple(files), listing.refused, tuple(warnings), planner.dropped())
+
+
+class _Planner:
+    """Gives each file its action and a path that no other file has."""
+
+    def __init__(
+        self,
+        options: PlanOptions,
+        layout: Layout,
+        entries: tuple[Entry, ...],
+        existing: Mapping[str, int],
+    ) -> None:
+        self.options = options
+        self.layout = layout
+        self.existing = {path.casefold(): size for path, size in existing.items()}
+        self.known: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+        for entry in entries:
+            if entry.camera == options.camera:
+                self.known[entry.folder, entry.name].append(entry)
+        # Planned entries keep their paths only while their files are still listed.
+        self.taken = {e.path.casefold() for e in entries}
+        self.planned = {
+            e.path for e in entries if e.camera == options.camera and e.state is EntryState.PLANNED
+        }
+        self.used: set[str] = set()
+        self.rendered: dict[str, str] = {}
+
+    def plan_set(self, media_set: MediaSet[ListedFile]) -> list[PlannedFile]:
+        """Plan the wanted files of one recording; all of it waits while the camera writes it."""
+        growing = any(file.is_growing for file in media_set.files)
+        main = media_set.files[0].name
+        return [
+            self.plan_file(file, media_set.clip, main, growing=growing)
+            for file in wanted_files(media_set, self.options.selection)
+        ]
+
+    def plan_file(self, file: ListedFile, clip: str, main: str, *, growing: bool) -> PlannedFile:
+        media = parse_name(file.name)
+        taken_at = shifted(file.taken_at, self.options.shift)
+        base = self.layout.path(file, media, taken_at, self.options.label)
+        self._check_layout(base, file)
+        entry = next((e for e in self.known[file.folder, file.name] if e.is_of(file)), None)
+        if entry is not None and entry.path not in self.used:
+            action = self._action_of(entry, file)
+        else:
+            path = self._free_path(base)
+            entry = _entry(file, path, self.options.camera)
+            action = Action.COMPARE if path.casefold() in self.existing else Action.FETCH
+        self.used.add(entry.path)
+        if growing and action is not Action.HAVE:
+            action = Action.POSTPONE
+        return PlannedFile(file, media, entry.path, taken_at, clip, main, action, entry)
+
+    def dropped(self) -> tuple[str, ...]:
+        """The paths of planned entries whose files are not wanted or not listed any more."""
+        kept = {path for path in self.planned if path.casefold() in self.existing}
+        return tuple(sorted(self.planned - self.used - kept))
+
+    def _action_of(self, entry: Entry, file: ListedFile) -> Action:
+        if entry.state is EntryState.GONE:
+            return Action.GONE
+        size = self.existing.get(entry.path.casefold())
+        if size is None:
+            pulled = entry.state is EntryState.DONE
+            return Action.HAVE if pulled and self.options.new_only else Action.FETCH
+        wanted = entry.size_bytes if entry.state is EntryState.DONE else file.size
+        if wanted is not None and size != wanted:
+            return Action.COMPARE  # changed here since: it is not overwritten
+        return Action.HAVE if entry.state is EntryState.DONE else Action.RECORD
+
+    def _free_path(self, base: PurePosixPath) -> str:
+        """Give a path that no entry of the journal has: `NAME`, then `NAME-2` and so on."""
+        path, count = base, 1
+        while str(path).casefold() in self.taken:
+            count += 1
+            path = with_counter(base, count)
+        self.taken.add(str(path).casefold())
+        return str(path)
+
+    def _check_layout(self, base: PurePosixPath, file: ListedFile) -> None:
+        """Refuse a layout that gives one path to files of different names.
+
+        Files of the same name (in two folders, or after a format) are no fault of the layout:
+        they get a number.
+        """
+        first = self.rendered.setdefault(str(base).casefold(), file.name)
+        if first.casefold() != file.name.casefold():
+            raise LayoutError(
+                f"the layout {self.options.layout!r} gives the same path, {base}, to {first} and "
+                f"{file.name}",
+                hint="put {name} into it, or {stem} and {ext}",
+                code="layout-collision",
+            )
+
+
+def _entry(file: ListedFile, path: str, camera: str) -> Entry:
+    return Entry(
+        path=path,
+        camera=camera,
+        folder=file.folder,
+        name=file.name,
+        listed_bytes=file.size,
+        created=file.created,
+        group=file.group,
+    )
+
+
+def _clock_warnings(files: Iterable[PlannedFile], now: datetime) -> list[str]:
+    """Say once what is wrong with the camera's clock."""
+    doubts: dict[str, list[str]] = defaultdict(list)
+    for planned in files:
+        if planned.taken_at is not None:
+            doubt = clock_doubt(planned.taken_at, now)
+            if doubt is not None:
+                doubts[doubt].append(planned.file.name)
+    return [
+        f"{len(names)} files have a wrong time, {names[0]} among them: {doubt}; "
+        "correct it with `--shift`"
+        for doubt, names in doubts.items()
+    ]

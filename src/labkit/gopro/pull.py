@@ -1,0 +1,169 @@
+"""Pull: plan what is missing, bring it, say what became of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from labkit.errors import LabkitError
+from labkit.gopro.camera import UNKNOWN
+from labkit.gopro.destination import locked, scan
+from labkit.gopro.fetchers import make_fetcher
+from labkit.gopro.group_sums import group_warnings
+from labkit.gopro.journal import Journal
+from labkit.gopro.names import Kind
+from labkit.gopro.plan import plan_pull
+from labkit.gopro.run import PullOptions, Run
+from labkit.progress import SILENT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from labkit.gopro.camera import Camera
+    from labkit.gopro.journal import Entry
+    from labkit.gopro.listing import MediaListing
+    from labkit.gopro.plan import Plan, PlannedFile, PlanOptions
+    from labkit.gopro.run import Failure
+    from labkit.progress import Progress
+
+__all__ = ["PullResult", "plan_for", "pull"]
+
+
+@dataclass(frozen=True)
+class PullResult:
+    """What a pull did.
+
+    Attributes:
+        plan: What it set out to do.
+        downloaded: Files that came.
+        skipped: Files that were here before.
+        gone: Files that the camera lists or implies, and does not have.
+        postponed: Files that the camera still writes.
+        not_tried: Files that were left when the run had to stop.
+        failed: Files that did not come, with the reason.
+        warnings: What needs attention.
+        received_bytes: Bytes that came over the network.
+        elapsed_s: How long it took, in seconds.
+    """
+
+    plan: Plan
+    downloaded: tuple[PlannedFile, ...]
+    skipped: tuple[PlannedFile, ...]
+    gone: tuple[PlannedFile, ...]
+    postponed: tuple[PlannedFile, ...]
+    not_tried: tuple[PlannedFile, ...]
+    failed: tuple[Failure, ...]
+    warnings: tuple[str, ...]
+    received_bytes: int
+    elapsed_s: float
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is left to do."""
+        return not (self.failed or self.postponed or self.not_tried or self.plan.refused)
+
+
+def plan_for(
+    camera: Camera, destination: Path, options: PlanOptions, *, entries: Iterable[Entry] = ()
+) -> tuple[Plan, MediaListing]:
+    """Plan a pull from `camera` to `destination`; nothing is written.
+
+    The camera's folder pages are read only where something new is to be had: they show the
+    companions that its JSON list leaves out.
+
+    Raises:
+        The errors of `Camera.listing` and `plan_pull`.
+    """
+    options = replace(options, camera=camera.identity, label=_label(camera))
+    entries = tuple(entries)
+    existing = scan(destination)
+    listing = camera.listing()
+    now = datetime.now().astimezone().replace(tzinfo=None)
+    plan = plan_pull(listing, options, entries=entries, existing=existing, now=now)
+    if plan.to_do and {Kind.AUDIO, Kind.THUMB} & options.selection.kinds:
+        listing = camera.with_pages(listing)
+        plan = plan_pull(listing, options, entries=entries, existing=existing, now=now)
+    return plan, listing
+
+
+def _label(camera: Camera) -> str:
+    """Name the camera in paths: model and the end of its serial number."""
+    words = [camera.info.model or "GoPro"]
+    if camera.identity != UNKNOWN:
+        words.append(camera.identity[-4:])
+    kept = "".join(c if c.isascii() and c.isalnum() else " " for c in " ".join(words))
+    return "-".join(kept.split()) or "GoPro"
+
+
+def pull(
+    camera: Camera,
+    destination: Path,
+    options: PullOptions | None = None,
+    *,
+    progress: Progress = SILENT,
+) -> PullResult:
+    """Bring what is wanted and missing from `camera` to `destination`.
+
+    Args:
+        camera: The camera, as `Camera.find` gave it.
+        destination: The folder to fill; it is made where needed.
+        options: What is wanted and how.
+        progress: Hears of files, bytes, waits.
+
+    Raises:
+        DestinationLockedError: Another pull writes there.
+        TargetError: The destination cannot be written.
+        EmptyListError: The camera counts files, but lists none.
+        LayoutError: The layout is wrong.
+        ProgramMissingError: The backend's program is not installed.
+    """
+    options = options or PullOptions()
+    began = time.monotonic()
+    fetcher = make_fetcher(options.backend, camera.link)
+    with locked(destination), Journal(destination) as journal:
+        if journal.left_turbo_on(str(camera.address)):
+            _turbo_off(camera, journal, progress)
+        plan, listing = plan_for(camera, destination, options.plan, entries=journal.entries())
+        if plan.to_do:
+            journal.record_groups(camera.identity, listing.groups)
+        use_turbo = options.turbo and bool(plan.to_do)
+        journal.remember_camera(str(camera.address), camera.dialect.name, turbo=use_turbo)
+        try:
+            if use_turbo:
+                camera.set_turbo(on=True)
+            run = Run(camera, destination, options, journal, fetcher)
+            outcome = run.carry_out(plan, progress)
+        finally:
+            if use_turbo:
+                _turbo_off(camera, journal, progress)
+        touched = {
+            (planned.file.folder, planned.file.group)
+            for planned in outcome.downloaded
+            if planned.file.group is not None
+        }
+        sums = group_warnings(camera, listing, journal.entries(), touched)
+    return PullResult(
+        plan=plan,
+        downloaded=tuple(outcome.downloaded),
+        skipped=tuple(outcome.skipped),
+        gone=tuple(outcome.gone),
+        postponed=tuple(outcome.postponed),
+        not_tried=tuple(outcome.not_tried),
+        failed=tuple(outcome.failed),
+        warnings=(*plan.warnings, *outcome.warnings, *sums),
+        received_bytes=outcome.received_bytes,
+        elapsed_s=time.monotonic() - began,
+    )
+
+
+def _turbo_off(camera: Camera, journal: Journal, progress: Progress) -> None:
+    """Leave the camera as it was; where that fails, the next pull does it first."""
+    try:
+        camera.set_turbo(on=False)
+    except LabkitError as error:
+        progress.warning(f"the camera's fast transfer mode may still be on ({error.message})")
+        return
+    journal.remember_camera(str(camera.address), camera.dialect.name)

@@ -1,0 +1,439 @@
+"""Carry a plan out: every file once, whole, under its final name, and written down."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Literal
+
+from labkit.errors import LabkitError
+from labkit.gopro.camera import UNKNOWN
+from labkit.gopro.clock import modification_time, shifted, wall_clock_of_http_date
+from labkit.gopro.destination import file_limit, free_bytes, prepare_path
+from labkit.gopro.errors import CameraUnreachableError, OtherCameraError
+from labkit.gopro.journal import EntryState
+from labkit.gopro.layout import with_counter
+from labkit.gopro.names import Kind
+from labkit.gopro.plan import Action, PlanOptions, expected_bytes
+from labkit.gopro.reread import NoRangesError, difference, is_same_file
+from labkit.gopro.run_progress import RunProgress
+from labkit.gopro.verification import check_file
+from labkit.part_file import flush_folder_of
+from labkit.transfer import (
+    DiskFullError,
+    GoneError,
+    HostUnreachableError,
+    TargetError,
+    TransferError,
+    VerificationError,
+    finish,
+    part_path,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from labkit.gopro.camera import Camera
+    from labkit.gopro.fetchers import Fetcher
+    from labkit.gopro.journal import Entry, Journal
+    from labkit.gopro.plan import Plan, PlannedFile
+    from labkit.progress import Progress
+    from labkit.transfer import Fetched
+
+__all__ = ["Failure", "Outcome", "PullOptions", "Run", "VerifyMode"]
+
+VerifyMode = Literal["on", "deep", "off"]
+
+# Finished files are written down together, so many or after so many seconds. A crash in between
+# costs nothing: a file at its planned path counts as done.
+_BATCH_FILES = 64
+_BATCH_S = 1.0
+_GIVE_UP_AFTER = 3
+# Formats without an end that could be looked for: their last bytes are compared instead.
+_ENDLESS = frozenset({Kind.RAW, Kind.AUDIO, Kind.OTHER})
+
+
+@dataclass(frozen=True)
+class PullOptions:
+    """How to pull.
+
+    Attributes:
+        plan: What is wanted and where it goes.
+        verify: `on` checks size and structure; `deep` also compares with the camera again.
+        backend: Who carries the bytes: `labkit` or `wget`.
+        jobs: How many photos may be under way at once.
+        turbo: Use the camera's fast transfer mode, which blocks its screen.
+    """
+
+    plan: PlanOptions = field(default_factory=PlanOptions)
+    verify: VerifyMode = "on"
+    backend: str = "labkit"
+    jobs: int = 1
+    turbo: bool = False
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A file that did not come."""
+
+    folder: str
+    name: str
+    error: LabkitError
+
+
+@dataclass
+class Outcome:
+    """What became of each planned file, and what was seen on the way."""
+
+    downloaded: list[PlannedFile] = field(default_factory=list)
+    skipped: list[PlannedFile] = field(default_factory=list)
+    gone: list[PlannedFile] = field(default_factory=list)
+    postponed: list[PlannedFile] = field(default_factory=list)
+    not_tried: list[PlannedFile] = field(default_factory=list)
+    failed: list[Failure] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    received_bytes: int = 0
+
+
+class Run:
+    """One pass over a plan."""
+
+    def __init__(
+        self,
+        camera: Camera,
+        destination: Path,
+        options: PullOptions,
+        journal: Journal,
+        fetcher: Fetcher,
+    ) -> None:
+        self.camera = camera
+        self.destination = destination
+        self.options = options
+        self.journal = journal
+        self.fetcher = fetcher
+        self.outcome = Outcome()
+        self._limit = file_limit(destination)
+        self._lost = 0
+        self._stopped = False
+        self._absent_mains: set[tuple[str, str]] = set()
+        self._finished: list[tuple[Path, Entry]] = []
+        self._written_at = time.monotonic()
+        self._lock = threading.RLock()
+        self._folders: set[str] = set()
+
+    def carry_out(self, plan: Plan, progress: Progress) -> Outcome:
+        """Go through the plan's files; what fails is noted, and the next one is tried."""
+        fetches = [p.entry for p in plan.files if p.action is Action.FETCH]
+        self.journal.plan(fetches, plan.dropped)
+        self._warn_of_room(plan, progress)
+        expected = plan.bytes_to_fetch
+        count = len(plan.to_do)
+        for planned in plan.files:
+            self._note_idle(planned, progress)
+        if not count:
+            return self.outcome
+        try:
+            with progress.task(f"{count} file{'s' * (count > 1)}", total=expected or None) as whole:
+                self._work(plan.to_do, RunProgress(progress, whole, expected))
+        finally:
+            self.write_down()
+        return self.outcome
+
+    def _work(self, to_do: Sequence[PlannedFile], progress: Progress) -> None:
+        if self.options.jobs == 1:
+            for planned in to_do:
+                self._do(planned, progress)
+            return
+        # Only small files gain from a second connection; a camera's videos are one stream each.
+        photos = [p for p in to_do if p.media.kind is Kind.PHOTO]
+        with ThreadPoolExecutor(self.options.jobs) as pool:
+            for _ in pool.map(lambda planned: self._do(planned, progress), photos):
+                pass
+        for planned in to_do:
+            if planned.media.kind is not Kind.PHOTO:
+                self._do(planned, progress)
+
+    def _note_idle(self, planned: PlannedFile, progress: Progress) -> None:
+        if planned.action is Action.HAVE:
+            self.outcome.skipped.append(planned)
+        elif planned.action is Action.GONE:
+            self.outcome.gone.append(planned)
+        elif planned.action is Action.POSTPONE:
+            self._postpone(planned, progress)
+
+    def _postpone(self, planned: PlannedFile, progress: Progress) -> None:
+        self.outcome.postponed.append(planned)
+        self._absent_mains.add((planned.file.folder, planned.main))
+        progress.message(f"{planned.file.name}: the camera still writes it; the next pull takes it")
+
+    # -- one file
+
+    def _do(self, planned: PlannedFile, progress: Progress) -> None:
+        if self._stopped:
+            self.outcome.not_tried.append(planned)
+            return
+        waits = (planned.file.folder, planned.main) in self._absent_mains
+        if waits and planned.file.companion is not None:
+            self.outcome.postponed.append(planned)
+            return
+        try:
+            self._bring(planned, progress)
+            self._lost = 0
+        except GoneError:
+            self._note_gone(planned)
+        except LabkitError as error:
+            self._note_failure(planned, error, progress)
+
+    def _note_gone(self, planned: PlannedFile) -> None:
+        with self._lock:
+            self.outcome.gone.append(planned)
+            if planned.file.companion is not None or planned.file.group is not None:
+                self.journal.record([replace(planned.entry, state=EntryState.GONE)])
+
+    def _note_failure(self, planned: PlannedFile, error: LabkitError, progress: Progress) -> None:
+        with self._lock:
+            if error.code in {"size-differs", "empty-file"}:
+                self._postpone(planned, progress)
+                return
+            self.outcome.failed.append(Failure(planned.file.folder, planned.file.name, error))
+            if isinstance(error, HostUnreachableError):
+                self._lost += 1
+                self._stopped = self._lost >= _GIVE_UP_AFTER or not self._is_still_there(planned)
+            else:
+                self._stopped = _ends_the_run(error)
+
+    def _is_still_there(self, planned: PlannedFile) -> bool:
+        """After a break, ask which camera answers; another one must not fill this run's files."""
+        before = self.camera.identity
+        try:
+            told = self.camera.asked_again() is not None
+        except CameraUnreachableError:
+            return False
+        if self.camera.identity == before:
+            return told or before == UNKNOWN
+        error = OtherCameraError(
+            f"another camera answers at {self.camera.address} since the connection broke",
+            hint="start a pull for it by itself",
+        )
+        self.outcome.failed.append(Failure(planned.file.folder, planned.file.name, error))
+        return False
+
+    def _bring(self, planned: PlannedFile, progress: Progress) -> None:
+        target = self._target(planned.path)
+        if planned.action is Action.RECORD:
+            self._accept(planned, target, target.stat().st_size)
+            self.outcome.skipped.append(planned)
+            return
+        if planned.action is Action.COMPARE:
+            if is_same_file(self.camera, planned.file, target):
+                self._accept(planned, target, target.stat().st_size)
+                self.outcome.skipped.append(planned)
+                return
+            planned, target = self._elsewhere(planned)
+        elif target.exists():  # it came there since the plan was made
+            planned, target = self._elsewhere(planned)
+        self._check_limit(planned)
+        part = part_path(target)
+        self._discard_bad_part(part, planned)
+        fetched = self._fetch(planned, part, progress)
+        problem = self._verified(planned, part, progress)
+        self._finish(planned, part, target, fetched, problem)
+
+    def _target(self, relative: str) -> Path:
+        """Give the path of a file; its folder is checked and made once."""
+        folder = relative.rpartition("/")[0]
+        if folder not in self._folders:
+            prepare_path(self.destination, relative)
+            self._folders.add(folder)
+        return self.destination / relative
+
+    def _elsewhere(self, planned: PlannedFile) -> tuple[PlannedFile, Path]:
+        """Give a file another path, because something else lies at its own."""
+        with self._lock:
+            taken = {entry.path.casefold() for entry in self.journal.entries()}
+            base, count = PurePosixPath(planned.path), 1
+            while True:
+                count += 1
+                path = str(with_counter(base, count))
+                target = self._target(path)
+                if path.casefold() not in taken and not target.exists():
+                    break
+            entry = replace(
+                planned.entry, path=path, state=EntryState.PLANNED, size_bytes=None, problem=None
+            )
+            self.journal.plan([entry], [planned.entry.path])
+            self.outcome.warnings.append(
+                f"{planned.path} is not the camera's {planned.file.name} (any more) and was left "
+                f"alone; the camera's is at {path}"
+            )
+        return replace(planned, path=path, entry=entry, action=Action.FETCH), target
+
+    def _check_limit(self, planned: PlannedFile) -> None:
+        size = expected_bytes(planned.file)
+        if self._limit is not None and size > self._limit:
+            raise TargetError(
+                f"{planned.file.name}: its {size} bytes do not fit on the destination's FAT "
+                "file system, which ends at 4 GiB",
+                hint="pull to a folder on exFAT, NTFS, ext4 or APFS",
+                code="file-too-large",
+            )
+
+    def _discard_bad_part(self, part: Path, planned: PlannedFile) -> None:
+        """Throw away a whole part that an earlier run found to be wrong."""
+        size = planned.file.size
+        is_whole = size is not None and part.exists() and part.stat().st_size == size
+        if is_whole and self._structure_problem(part, planned) is not None:
+            part.unlink()
+
+    def _fetch(self, planned: PlannedFile, part: Path, progress: Progress) -> Fetched:
+        """Fetch a file, or a companion under the first of its possible names that fits."""
+        companion = planned.file.companion
+        names = [planned.file.name, *(companion.alternatives if companion else ())]
+        for name in names[:-1]:
+            try:
+                return self._fetch_name(planned, name, part, progress)
+            except GoneError:
+                continue
+            except TransferError as error:
+                if error.code != "size-differs":
+                    raise
+        return self._fetch_name(planned, names[-1], part, progress)
+
+    def _fetch_name(
+        self, planned: PlannedFile, name: str, part: Path, progress: Progress
+    ) -> Fetched:
+        fetched = self.fetcher.fetch(
+            self.camera.url(planned.file, name),
+            part,
+            expected_size=planned.file.size,
+            name=name,
+            progress=progress,
+        )
+        with self._lock:
+            self.outcome.received_bytes += fetched.received_bytes
+        return fetched
+
+    # -- proof
+
+    def _verified(self, planned: PlannedFile, part: Path, progress: Progress) -> str | None:
+        """Prove that the part is the camera's file; a wrong one is fetched once more.
+
+        Returns:
+            What is wrong with the camera's own file, where the part is a true copy of it.
+
+        Raises:
+            VerificationError: Twice something else came than what the camera has.
+        """
+        problem = self._doubt(planned, part)
+        if problem is None or self.options.verify == "off":
+            return problem
+        for attempt in (1, 2):
+            differs = difference(self.camera, planned.file, part)
+            if differs is None:
+                warning = f"{planned.file.name}: {problem}; the camera's own file is like that"
+                self.outcome.warnings.append(warning)
+                return problem
+            if attempt == 1:
+                progress.message(f"{planned.file.name}: {differs}; fetched anew")
+                part.unlink()
+                self._fetch(planned, part, progress)
+                problem = self._doubt(planned, part)
+                if problem is None:
+                    return None
+        raise VerificationError(
+            f"{planned.file.name}: {problem}",
+            hint="run it again: it is fetched anew; if it stays like that, restart the camera",
+        )
+
+    def _doubt(self, planned: PlannedFile, part: Path) -> str | None:
+        """Say what speaks against the part."""
+        size = part.stat().st_size
+        if size == 0:
+            raise TransferError(f"{planned.file.name} is empty", code="empty-file")
+        if self.options.verify == "off":
+            return None
+        problem = self._structure_problem(part, planned)
+        if problem is not None:
+            return problem
+        if self.options.verify == "deep":
+            return difference(self.camera, planned.file, part)
+        if planned.media.kind in _ENDLESS and not self._ends_alike(planned, part):
+            return "its end is not that of the camera's file"
+        return None
+
+    def _ends_alike(self, planned: PlannedFile, part: Path) -> bool:
+        try:
+            return is_same_file(self.camera, planned.file, part)
+        except NoRangesError:
+            return True  # nothing to compare with: the size has to do
+
+    def _structure_problem(self, part: Path, planned: PlannedFile) -> str | None:
+        size = planned.file.size
+        problem = check_file(part, expected_size=size, name=planned.file.name)
+        return None if problem is None else problem.reason
+
+    # -- the end
+
+    def _finish(
+        self,
+        planned: PlannedFile,
+        part: Path,
+        target: Path,
+        fetched: Fetched,
+        problem: str | None,
+    ) -> None:
+        size = part.stat().st_size
+        wall = self._time_of(planned, fetched)
+        stamp = None if wall is None else modification_time(wall)
+        finish(part, target, modified_at=stamp, flush_folder=False)
+        self._accept(planned, target, size, problem)
+        self.outcome.downloaded.append(planned)
+
+    def _time_of(self, planned: PlannedFile, fetched: Fetched) -> datetime | None:
+        """Prefer the list's time; a group's frame has its own in the response."""
+        if planned.taken_at is not None and not planned.file.time_is_shared:
+            return planned.taken_at
+        told = wall_clock_of_http_date(fetched.last_modified)
+        return shifted(told, self.options.plan.shift) or planned.taken_at
+
+    def _accept(
+        self, planned: PlannedFile, target: Path, size: int, problem: str | None = None
+    ) -> None:
+        """Note a file that has its final name; written down with the next batch."""
+        entry = replace(planned.entry, state=EntryState.DONE, size_bytes=size, problem=problem)
+        with self._lock:
+            self._finished.append((target, entry))
+            waited_s = time.monotonic() - self._written_at
+            if len(self._finished) >= _BATCH_FILES or waited_s >= _BATCH_S:
+                self.write_down()
+
+    def write_down(self) -> None:
+        """Flush the folders of finished files to disk, then note the files in the journal."""
+        with self._lock:
+            finished, self._finished = self._finished, []
+            if finished:
+                for target in {path.parent: path for path, _ in finished}.values():
+                    flush_folder_of(target)
+                self.journal.record(entry for _, entry in finished)
+            self._written_at = time.monotonic()
+
+    def _warn_of_room(self, plan: Plan, progress: Progress) -> None:
+        free = free_bytes(self.destination)
+        need = plan.bytes_to_fetch
+        if free is not None and need > free:
+            progress.warning(
+                f"{self.destination} has {free} bytes free, {need} are to come: "
+                "this pull will end when it is full"
+            )
+
+
+def _ends_the_run(error: LabkitError) -> bool:
+    """Whether every other file would fail in the same way."""
+    if isinstance(error, TargetError):
+        return error.code != "file-too-large"
+    return isinstance(error, (DiskFullError, OtherCameraError))

@@ -1,0 +1,616 @@
+"""One resumable, verified, atomic HTTP download.
+
+```
+fetch   url -> target.part     resumed, counted, compared; survives cuts, stalls and busy servers
+finish  target.part -> target  flushed, verified, renamed, folder flushed
+download = fetch + finish
+```
+
+A file under its final name is always whole: the bytes go to `NAME.part`, and only a part of
+exactly the right length that passes the caller's check is renamed. What was received stays in the
+part, so that the next call, in this process or another, goes on where this one ended.
+
+What servers do that makes this longer than a loop (each was seen on a camera or a stock server):
+a body ends early although its length was announced; it stalls for minutes; a range is ignored
+(200), answered from another offset, or answered with a negative length; the file changes between
+two requests; the body is compressed on the fly and has no length; the connection cannot be used
+twice. So bytes are counted here, never by the HTTP library, and every request opens a connection.
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from labkit import __version__
+from labkit.errors import (
+    PartialError,
+    RefusedError,
+    UnreachableError,
+)
+from labkit.part_file import (
+    DiskFullError,
+    TargetError,
+    VerificationError,
+    discard,
+    finish,
+    free_bytes,
+    part_path,
+    part_size,
+    raise_target_error,
+    require_room,
+    tail_of,
+)
+from labkit.progress import SILENT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import requests
+
+    from labkit.progress import Progress, Task
+
+__all__ = [
+    "BusyError",
+    "DiskFullError",
+    "Download",
+    "Fetched",
+    "GoneError",
+    "HostUnreachableError",
+    "Patience",
+    "TargetError",
+    "TransferError",
+    "VerificationError",
+    "causes",
+    "download",
+    "fetch",
+    "finish",
+    "new_session",
+    "part_path",
+]
+
+_CHUNK_BYTES = 256 * 1024
+# A body of unknown length may fill the disk up to this much.
+_RESERVE_BYTES = 16 * 1024 * 1024
+_BUSY_STATUSES = frozenset({409, 429, 500, 502, 503, 504})
+_GONE_STATUSES = frozenset({404, 410})
+_OK, _PARTIAL_CONTENT = 200, 206
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+
+
+class TransferError(PartialError):
+    """The transfer failed; what was received is kept in the part."""
+
+    code = "transfer-failed"
+
+
+class HostUnreachableError(UnreachableError):
+    """No connection to the host."""
+
+    code = "host-unreachable"
+
+
+class GoneError(PartialError):
+    """The server does not have the file (any more)."""
+
+    code = "gone"
+
+
+class BusyError(PartialError):
+    """The server stayed busy for longer than the caller wants to wait."""
+
+    code = "busy"
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for what; seconds throughout.
+
+    Attributes:
+        connect_timeout_s: For a connection to be accepted.
+        stall_timeout_s: Between two pieces of a body; there is no limit for the whole body.
+        backoff_s: Pauses after attempts in a row that brought no byte; then the transfer fails.
+        busy_wait_s: In total, for a server that says that it is busy.
+        busy_pause_s: Between two questions to a busy server.
+    """
+
+    connect_timeout_s: float = 5.0
+    stall_timeout_s: float = 15.0
+    backoff_s: tuple[float, ...] = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)
+    busy_wait_s: float = 120.0
+    busy_pause_s: float = 5.0
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What `fetch` put into the part.
+
+    Attributes:
+        part: The file that holds the bytes.
+        size_bytes: Its length, which is the whole file's.
+        received_bytes: How many bytes came over the network in this call.
+        request_count: How many requests were made; 0 when the part was whole already.
+        last_modified: The response's `Last-Modified`, as it was sent.
+    """
+
+    part: Path
+    size_bytes: int
+    received_bytes: int
+    request_count: int
+    last_modified: str | None
+
+
+@dataclass(frozen=True)
+class Download:
+    """A finished download; the fields are those of `Fetched`, for the final `path`."""
+
+    path: Path
+    size_bytes: int
+    received_bytes: int
+    request_count: int
+    last_modified: str | None
+
+
+def new_session(*, direct: bool = False) -> requests.Session:
+    """Make a session for `fetch`: no compression, one request per connection.
+
+    Args:
+        direct: Ignore proxies and credentials of the environment: for a device in this network.
+    """
+    import requests
+
+    session = requests.Session()
+    session.trust_env = not direct
+    session.headers.clear()
+    session.headers.update(
+        {
+            "User-Agent": f"labkit/{__version__}",
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+            "Connection": "close",
+        }
+    )
+    return session
+
+
+def download(  # noqa: PLR0913 - each is one independent choice of the caller
+    url: str,
+    target: Path,
+    *,
+    session: requests.Session | None = None,
+    expected_size: int | None = None,
+    verify: Callable[[Path], str | None] | None = None,
+    patience: Patience | None = None,
+    follow_redirects: bool = True,
+    progress: Progress = SILENT,
+) -> Download:
+    """Bring `url` to `target`, whole or not at all; an existing `target` is replaced.
+
+    Args:
+        url: What to get.
+        target: The final name; its folder must exist. Bytes collect in `NAME.part` beside it.
+        session: Where connections come from; see `new_session`.
+        expected_size: Bytes, where known beforehand; else the response's total is taken.
+        verify: Looks at the part; returns what is wrong with it, or None.
+        patience: Time-outs and pauses.
+        follow_redirects: False refuses to be sent elsewhere.
+        progress: Hears of bytes and of waits.
+
+    Raises:
+        HostUnreachableError: No connection, after all retries.
+        GoneError: 404 or 410.
+        BusyError: Busy for longer than `patience.busy_wait_s`.
+        DiskFullError: Too little room.
+        TargetError: The target cannot be written.
+        VerificationError: `verify` objected.
+        TransferError: Anything else that retries did not cure.
+    """
+    part = part_path(target)
+    if verify is not None and _is_whole_but_wrong(part, expected_size, verify):
+        discard(part)
+    fetched = fetch(
+        url,
+        part,
+        session=session,
+        expected_size=expected_size,
+        verifiable=verify is not None,
+        patience=patience,
+        follow_redirects=follow_redirects,
+        progress=progress,
+        name=target.name,
+    )
+    finish(part, target, verify=verify)
+    return Download(
+        target,
+        fetched.size_bytes,
+        fetched.received_bytes,
+        fetched.request_count,
+        fetched.last_modified,
+    )
+
+
+def fetch(  # noqa: PLR0913 - each is one independent choice of the caller
+    url: str,
+    part: Path,
+    *,
+    session: requests.Session | None = None,
+    expected_size: int | None = None,
+    verifiable: bool = False,
+    patience: Patience | None = None,
+    follow_redirects: bool = True,
+    progress: Progress = SILENT,
+    name: str | None = None,
+) -> Fetched:
+    """Bring all bytes of `url` into `part`, going on where an earlier call ended.
+
+    Args:
+        url: What to get.
+        part: The file to fill; its folder must exist.
+        session: Where connections come from; see `new_session`.
+        expected_size: Bytes, where known beforehand.
+        verifiable: The caller can tell a whole file from its content; then a body without any
+            announced length is accepted up to its end.
+        patience: Time-outs and pauses.
+        follow_redirects: False refuses to be sent elsewhere.
+        progress: Hears of bytes and of waits.
+        name: What `progress` calls the file; the part's name by default.
+
+    Raises:
+        The errors of `download`, except VerificationError.
+    """
+    have = part_size(part)
+    if expected_size is not None and have > expected_size:
+        discard(part)
+        have = 0
+    if expected_size is not None and have == expected_size and (have or part.exists()):
+        return Fetched(part, have, 0, 0, None)
+    own = session is None
+    name = name or part.name
+    session = session or new_session()
+    try:
+        with progress.task(name, total=expected_size) as task:
+            run = _Fetch(
+                session=session,
+                url=url,
+                part=part,
+                expected=expected_size,
+                verifiable=verifiable,
+                patience=patience or Patience(),
+                follow_redirects=follow_redirects,
+                progress=progress,
+                task=task,
+                name=name,
+                have=have,
+            )
+            return run.run()
+    finally:
+        if own:
+            session.close()
+
+
+class _RetryError(Exception):
+    """An attempt failed in a way that another attempt may cure."""
+
+
+class _ShortError(_RetryError):
+    """The body ended before its length was reached."""
+
+
+class _NotHttpError(_RetryError):
+    """What came was no HTTP response."""
+
+
+class _ChangedError(Exception):
+    """The server's file is not the one that the part was begun with."""
+
+
+class _WaitError(Exception):
+    """The server is busy."""
+
+
+@dataclass
+class _Fetch:
+    """The state of one `fetch`: how much is there, and what the server has said so far."""
+
+    session: requests.Session
+    url: str
+    part: Path
+    expected: int | None
+    verifiable: bool
+    patience: Patience
+    follow_redirects: bool
+    progress: Progress
+    task: Task
+    name: str
+    have: int
+    total: int | None = None
+    etag: str | None = None
+    last_modified: str | None = None
+    received: int = 0
+    request_count: int = 0
+    restarted: bool = False
+    # True once this run has written the end of the part: no need to compare it again.
+    part_is_ours: bool = field(default=False)
+
+    def run(self) -> Fetched:
+        failures = 0
+        waited_s = 0.0
+        while True:
+            before = self.received
+            try:
+                self._attempt()
+            except _WaitError as error:
+                waited_s += self._wait_while_busy(waited_s, error)
+            except _ChangedError as error:
+                self._restart(error)
+            except _RetryError as error:
+                failures = 0 if self.received > before else failures + 1
+                self._pause_before_retry(failures, error)
+            else:
+                return Fetched(
+                    self.part, self.have, self.received, self.request_count, self.last_modified
+                )
+
+    def _attempt(self) -> None:
+        """Make one request and write what comes.
+
+        Returns normally only when the part is whole.
+        """
+        overlap = b"" if self.part_is_ours else tail_of(self.part, self.have)
+        start = self.have - len(overlap)
+        with self._request(start) as response:
+            body_total = self._check_head(response, start)
+            self._check_room(body_total)
+            if start and response.status_code == _OK:  # the range was ignored: all of it comes
+                self.have, overlap = 0, b""
+            ended_clean = self._write(_body(response), overlap)
+        if self.expected is not None:
+            if self.have < self.expected:
+                raise _ShortError(f"the body ended {self.expected - self.have} bytes early")
+        elif body_total is not None:
+            if self.have < body_total:
+                raise _ShortError(f"the body ended {body_total - self.have} bytes early")
+        elif not (ended_clean and self.verifiable):
+            raise TransferError(
+                f"{self.name}: the server announced no length, and nothing else tells "
+                "whether the file is whole"
+            )
+
+    def _request(self, start: int) -> requests.Response:
+        import requests
+
+        self.request_count += 1
+        try:
+            return self.session.get(
+                self.url,
+                headers={"Range": f"bytes={start}-"} if start else None,
+                stream=True,
+                timeout=(self.patience.connect_timeout_s, self.patience.stall_timeout_s),
+                allow_redirects=self.follow_redirects,
+            )
+        except requests.ConnectionError as error:
+            raise _connection_failure(error) from error
+        except requests.Timeout as error:
+            raise _RetryError("no answer in time") from error
+        except requests.RequestException as error:
+            raise TransferError(f"{self.url} cannot be requested: {error}") from error
+
+    def _check_head(self, response: requests.Response, start: int) -> int | None:
+        """Check status and headers; returns the file's total size where the server tells it."""
+        _check_status(response, self.name)
+        encoding = response.headers.get("Content-Encoding", "identity")
+        if encoding != "identity":
+            raise TransferError(
+                f"{self.name}: the server compresses the file ({encoding}) although asked "
+                "not to; its length cannot be checked"
+            )
+        total = _total(response, start)
+        etag = response.headers.get("ETag")
+        if start:
+            self._check_same_file(total, etag)
+        elif self.expected is not None and total is not None and total > self.expected:
+            raise TransferError(
+                f"{self.name}: the server has {total} bytes where {self.expected} were "
+                "expected; the file is still growing or was replaced",
+                code="size-differs",
+            )
+        self.total, self.etag = total, etag
+        self.last_modified = response.headers.get("Last-Modified")
+        return total
+
+    def _check_same_file(self, total: int | None, etag: str | None) -> None:
+        if self.etag is not None and etag is not None and etag != self.etag:
+            raise _ChangedError("another version is on the server")
+        if total is None:
+            return
+        known = self.total if self.total is not None else self.expected
+        # A server may hold less than its own list says: that shows as a short file in the end.
+        short = self.total is None and self.expected is not None and total < self.expected
+        if known is not None and total not in {known, self.expected} and not short:
+            raise _ChangedError(f"it has {total} bytes instead of {known}")
+
+    def _check_room(self, total: int | None) -> None:
+        need = self.expected if self.expected is not None else total
+        if need is not None:
+            require_room(self.part, need - self.have)
+
+    def _write(self, chunks: Iterator[bytes], overlap: bytes) -> bool:
+        """Write the body to the part; returns False when it was cut off at a limit of ours.
+
+        The part's last bytes are compared with `overlap`, what the server sends first.
+        """
+        limit = self.expected if self.expected is not None else self.total
+        if limit is None:
+            limit = self.have + max(0, free_bytes(self.part) - _RESERVE_BYTES)
+        self.task.reach(self.have, self.expected if self.expected is not None else self.total)
+        try:
+            with self.part.open("r+b" if self.have else "wb", buffering=0) as file:
+                if self.have:
+                    file.seek(self.have)
+                    file.truncate()
+                for received in chunks:
+                    self.received += len(received)
+                    fresh, overlap = _compare_overlap(received, overlap)
+                    self.part_is_ours = not overlap
+                    rest = memoryview(fresh)[: limit - self.have]
+                    fits = len(rest) == len(fresh)
+                    while rest:  # a disk that is nearly full takes a piece of what it is given
+                        taken = file.write(rest)
+                        rest = rest[taken:]
+                        self.have += taken
+                        self.task.advance(taken)
+                    if self.have >= limit:
+                        return fits
+        except OSError as error:
+            raise_target_error(error, self.part, missing=limit - self.have)
+        return True
+
+    def _restart(self, reason: Exception) -> None:
+        if self.restarted:
+            raise TransferError(
+                f"{self.name}: changes on the server while it is fetched ({reason})",
+                hint="run it again once the other side is at rest",
+                code="changed-on-server",
+            ) from reason
+        self.progress.message(f"{self.name}: begins again, {reason}")
+        self.restarted = True
+        self.have, self.total, self.etag = 0, None, None
+        discard(self.part)
+
+    def _wait_while_busy(self, waited_s: float, reason: Exception) -> float:
+        pause = min(self.patience.busy_pause_s, self.patience.busy_wait_s - waited_s)
+        if pause <= 0:
+            raise BusyError(
+                f"{self.name}: the other side stayed busy for {waited_s:g} seconds ({reason})",
+                hint="stop what it is doing (recording, for a camera) and run it again",
+            ) from reason
+        if not waited_s:
+            self.progress.message(f"waiting: the other side is busy ({reason})")
+        time.sleep(pause)
+        return pause
+
+    def _pause_before_retry(self, failures: int, reason: Exception) -> None:
+        if failures <= len(self.patience.backoff_s):
+            if failures:
+                time.sleep(self.patience.backoff_s[failures - 1])
+            return
+        if isinstance(reason, _NotHttpError):
+            raise TransferError(
+                f"{_host(self.url)} sends something that is no HTTP response",
+                hint="restart the device and look for an update of its firmware",
+                code="not-http",
+            ) from reason
+        if reason.__cause__ is not None and not self.received:
+            raise HostUnreachableError(
+                f"{_host(self.url)} does not answer: {reason}",
+                hint="check that the device is on and that this computer is still in its network",
+            ) from reason
+        raise TransferError(
+            f"{self.name}: stopped at {self.have} bytes"
+            + (f" of {self.expected}" if self.expected is not None else "")
+            + f": {reason}",
+            hint="run it again: it goes on from there",
+            code="short" if isinstance(reason, _ShortError) else None,
+        ) from reason
+
+
+def _check_status(response: requests.Response, name: str) -> None:
+    status = response.status_code
+    if status in (_OK, _PARTIAL_CONTENT):
+        return
+    if status in _GONE_STATUSES:
+        raise GoneError(f"{name}: the server does not have it any more ({status})")
+    if status in _BUSY_STATUSES:
+        raise _WaitError(f"status {status}")
+    if response.is_redirect:
+        raise RefusedError(f"{name}: the server redirects to another place", code="redirected")
+    raise RefusedError(f"{name}: the server refuses it with status {status}", code="http-refused")
+
+
+def _total(response: requests.Response, start: int) -> int | None:
+    """Read the file's whole size from a response to a request from offset `start`."""
+    if response.status_code == _PARTIAL_CONTENT:
+        match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        if match is None or int(match[1]) != start:
+            raise _ChangedError("the server answers a range that was not asked for")
+        return int(match[3])
+    length = response.headers.get("Content-Length", "")
+    if "Transfer-Encoding" in response.headers or not length.isdecimal():
+        return None
+    return int(length)
+
+
+def _body(response: requests.Response) -> Iterator[bytes]:
+    """Yield the body as it comes, undecoded, and end without complaint where it ends."""
+    import urllib3
+
+    raw = response.raw
+    try:
+        # read1 returns after one read of the socket: nothing received is lost to a time-out.
+        while chunk := raw.read1(_CHUNK_BYTES, decode_content=False):
+            yield chunk
+    except urllib3.exceptions.IncompleteRead:
+        return
+    except urllib3.exceptions.ReadTimeoutError as error:
+        raise _RetryError("the body stalls") from error
+    except (urllib3.exceptions.HTTPError, ConnectionError) as error:
+        raise _RetryError("the connection broke") from error
+
+
+def _compare_overlap(received: bytes, overlap: bytes) -> tuple[bytes, bytes]:
+    """Take off what was there before; returns the fresh bytes and the rest of the overlap."""
+    common = min(len(received), len(overlap))
+    if received[:common] != overlap[:common]:
+        raise _ChangedError("what was there before is not what the server has")
+    return received[common:], overlap[common:]
+
+
+def _is_whole_but_wrong(
+    part: Path, expected_size: int | None, verify: Callable[[Path], str | None]
+) -> bool:
+    return (
+        expected_size is not None
+        and part.is_file()
+        and part.stat().st_size == expected_size
+        and verify(part) is not None
+    )
+
+
+def _host(url: str) -> str:
+    from urllib.parse import urlsplit
+
+    return urlsplit(url).netloc
+
+
+def _connection_failure(error: BaseException) -> _RetryError:
+    """Tell a lost connection from garbage, by the chain of exceptions."""
+    chain = causes(error)
+    if any(_is_garbage(link) for link in chain):
+        return _NotHttpError("no HTTP response")
+    return _RetryError(_reason(chain[-1]))
+
+
+def causes(error: BaseException) -> list[BaseException]:
+    """Give `error` and what caused it, the innermost exception last."""
+    chain = [error]
+    while (inner := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(inner)
+    return chain
+
+
+def _is_garbage(error: BaseException) -> bool:
+    # A connection that is closed without an answer is a BadStatusLine as well.
+    return isinstance(error, http.client.HTTPException) and not isinstance(error, ConnectionError)
+
+
+def _reason(error: BaseException) -> str:
+    """Say in a few words why a connection failed."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return "the connection was closed without an answer"
