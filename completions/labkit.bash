@@ -12,7 +12,7 @@ _labkit_node() {
     commands= options= valued= last=0 repeat=
     case "$1" in
         '')
-            commands='drops gopro doctor completion'
+            commands='drops gopro tv doctor completion'
             options='--version --color --help'
             valued='--color'
             ;;
@@ -108,6 +108,113 @@ _labkit_node() {
             valued='--dialect --markup --fault --port --scale --for --color'
             last=1
             ;;
+        'tv')
+            commands='connect pair list info doctor check install apps uninstall disable enable launch save push pull ls explain kodi'
+            options='--help'
+            ;;
+        'tv connect')
+            options='--name --wait --json --color --help'
+            valued='--name --wait --color'
+            last=1
+            ;;
+        'tv pair')
+            options='--steady --json --color --help'
+            valued='--color'
+            last=2
+            ;;
+        'tv list')
+            options='--json --color --help'
+            valued='--color'
+            ;;
+        'tv info')
+            options='--tv --json --color --help'
+            valued='--tv --color'
+            ;;
+        'tv doctor')
+            options='--tv --json --color --help'
+            valued='--tv --color'
+            ;;
+        'tv check')
+            options='--tv --json --color --help'
+            valued='--tv --color'
+            last=1
+            repeat=yes
+            ;;
+        'tv install')
+            options='--tv --all --replace --downgrade --launch --wait -y --yes -n --dry-run --json --color --help'
+            valued='--tv --wait --color'
+            last=1
+            repeat=yes
+            ;;
+        'tv apps')
+            options='--third-party --disabled --filter --tv --json --color --help'
+            valued='--filter --tv --color'
+            ;;
+        'tv uninstall')
+            options='--keep-data --tv -y --yes -n --dry-run --json --color --help'
+            valued='--tv --color'
+            last=1
+            ;;
+        'tv disable')
+            options='--tv -n --dry-run --json --color --help'
+            valued='--tv --color'
+            last=1
+            ;;
+        'tv enable')
+            options='--tv -n --dry-run --json --color --help'
+            valued='--tv --color'
+            last=1
+            ;;
+        'tv launch')
+            options='--tv --json --color --help'
+            valued='--tv --color'
+            last=1
+            ;;
+        'tv save')
+            options='-o --output --tv --json --color --help'
+            valued='-o --output --tv --color'
+            last=1
+            ;;
+        'tv push')
+            options='--tv -y --yes -n --dry-run --json --color --help'
+            valued='--tv --color'
+            last=1
+            repeat=yes
+            ;;
+        'tv pull')
+            options='--tv -y --yes -n --dry-run --json --color --help'
+            valued='--tv --color'
+            last=2
+            ;;
+        'tv ls')
+            options='--tv --json --color --help'
+            valued='--tv --color'
+            last=1
+            ;;
+        'tv explain')
+            options='--text --list --json --color --help'
+            valued='--text --color'
+            last=1
+            ;;
+        'tv kodi')
+            commands='backup restore list'
+            options='--help'
+            ;;
+        'tv kodi backup')
+            options='--thumbnails --package --tv --json --color --help'
+            valued='--package --tv --color'
+            last=1
+            ;;
+        'tv kodi restore')
+            options='--package --tv -y --yes -n --dry-run --json --color --help'
+            valued='--package --tv --color'
+            last=1
+            ;;
+        'tv kodi list')
+            options='--verify --json --color --help'
+            valued='--color'
+            last=1
+            ;;
         'doctor')
             options='--json --color --help'
             valued='--color'
@@ -175,6 +282,32 @@ _labkit_value() {
         'gopro fake:--markup') _labkit_words 'civetweb cherokee' ;;
         'gopro fake:--color') _labkit_words 'auto always never' ;;
         'gopro fake:0') _labkit_files -f ;;
+        'tv connect:--color') _labkit_words 'auto always never' ;;
+        'tv pair:--color') _labkit_words 'auto always never' ;;
+        'tv list:--color') _labkit_words 'auto always never' ;;
+        'tv info:--color') _labkit_words 'auto always never' ;;
+        'tv doctor:--color') _labkit_words 'auto always never' ;;
+        'tv check:--color') _labkit_words 'auto always never' ;;
+        'tv check:0') _labkit_files -f ;;
+        'tv install:--color') _labkit_words 'auto always never' ;;
+        'tv apps:--color') _labkit_words 'auto always never' ;;
+        'tv uninstall:--color') _labkit_words 'auto always never' ;;
+        'tv disable:--color') _labkit_words 'auto always never' ;;
+        'tv enable:--color') _labkit_words 'auto always never' ;;
+        'tv launch:--color') _labkit_words 'auto always never' ;;
+        'tv save:-o'|'tv save:--output') _labkit_files -f ;;
+        'tv save:--color') _labkit_words 'auto always never' ;;
+        'tv push:--color') _labkit_words 'auto always never' ;;
+        'tv pull:--color') _labkit_words 'auto always never' ;;
+        'tv pull:1') _labkit_files -f ;;
+        'tv ls:--color') _labkit_words 'auto always never' ;;
+        'tv explain:--color') _labkit_words 'auto always never' ;;
+        'tv kodi backup:--color') _labkit_words 'auto always never' ;;
+        'tv kodi backup:0') _labkit_files -f ;;
+        'tv kodi restore:--color') _labkit_words 'auto always never' ;;
+        'tv kodi restore:0') _labkit_files -f ;;
+        'tv kodi list:--color') _labkit_words 'auto always never' ;;
+        'tv kodi list:0') _labkit_files -f ;;
         'doctor:--color') _labkit_words 'auto always never' ;;
         'completion:--color') _labkit_words 'auto always never' ;;
         'completion:0') _labkit_words 'bash zsh fish powershell' ;;

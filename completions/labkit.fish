@@ -10,6 +10,7 @@ function __labkit_commands --description 'The commands below a path'
             __labkit_offer \
                 'drops' 'How likely is that drop, and how many tries does it take.' \
                 'gopro' 'Bring every file off a GoPro, verified and resumable.' \
+                'tv' 'Sideload apps to Android TVs over adb.' \
                 'doctor' 'Show what labkit finds on this computer.' \
                 'completion' 'Print the completion script for a shell.'
         case 'drops'
@@ -33,6 +34,31 @@ function __labkit_commands --description 'The commands below a path'
                 'info' 'Show which camera answers, and how it is.' \
                 'clock' 'Compare the camera\'s clock with the computer\'s.' \
                 'fake' 'Play a camera on 127.0.0.1, to rehearse a pull.'
+        case 'tv'
+            __labkit_offer \
+                'connect' 'Connect to a TV, until it takes commands.' \
+                'pair' 'Pair with a TV\'s wireless debugging (Android 11 and later), then connect to it.' \
+                'list' 'List the known and the connected TVs with their state.' \
+                'info' 'Show what kind of TV it is, and which files to choose for it.' \
+                'doctor' 'Show which adb and server are used, and whether the TV is reachable, with a fix each.' \
+                'check' 'Say whether apps fit a TV, before anything is sent.' \
+                'install' 'Install apps on a TV: checks first, chooses the parts, never loses data unasked.' \
+                'apps' 'List the apps on a TV.' \
+                'uninstall' 'Remove an app and its data from a TV.' \
+                'disable' 'Switch an app off; `enable` brings it back as it was.' \
+                'enable' 'Switch an app on again.' \
+                'launch' 'Start an app.' \
+                'save' 'Copy an installed app, with its splits, into a file that `install` takes.' \
+                'push' 'Copy files and folders to a TV; DEST is an absolute path there.' \
+                'pull' 'Copy a file or folder from a TV.' \
+                'ls' 'List a folder on a TV.' \
+                'explain' 'Say what a failure means and what to do.' \
+                'kodi' 'Back Kodi up and restore it.'
+        case 'tv kodi'
+            __labkit_offer \
+                'backup' 'Copy Kodi\'s data into one archive, which only you can read: it holds passwords.' \
+                'restore' 'Put a backup in place; what is there now is moved aside, never deleted.' \
+                'list' 'Show what a backup holds; no TV is needed.'
     end
 end
 
@@ -359,6 +385,171 @@ function __labkit_options --description 'The options at a path'
                 '--json' 'Print one JSON document' \
                 '--color' 'When to use colours' \
                 '--help' 'Show this message and exit'
+        case 'tv'
+            __labkit_offer \
+                '--help' 'Show this message and exit'
+        case 'tv connect'
+            __labkit_offer \
+                '--name' 'Remember the TV under this name' \
+                '--wait' 'How long to wait for the TV to allow it' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'tv pair'
+            __labkit_offer \
+                '--steady' 'Let the TV listen on port 5555 until it restarts' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'tv list'
+            __labkit_offer \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'tv info'
+            __labkit_offer \
+                '--tv' 'The TV: a name, an address or a serial; by default the one that is connected' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'tv doctor'
+            __labkit_offer \
+                '--tv' 'The TV: a name, an address or a serial; by default the one that is connected' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'tv check'
+            __labkit_offer \
+                '--tv' 'Compare with this TV: name or address' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'tv install'
+            __labkit_offer \
+                '--tv' 'The TV: a name, an address or a serial; by default the one that is connected' \
+                '--all' 'Install on every TV that is connected' \
+                '--replace' 'Uninstall what cannot be updated; its data is lost' \
+                '--downgrade' 'Put an older version over a newer debug build' \
+                '--launch' 'Start the app afterwards' \
+                '--wait' 'How long to wait for the TV to allow it' \
+                '-y' 'Do it without asking' \
+                '--yes' 'Do it without asking' \
+                '-n' 'Show what would be done, and do nothing' \
+                '--dry-run' 'Show what would be done, and do nothing' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'tv apps'
+            __labkit_offer \
+                '--third-party' 'Only apps that did not come with the TV' \
+                '--disabled' 'Only apps that are switched off' \
+                '--filter' 'Only ids that contain TEXT' \
+                '--tv' 'The TV: a name, an address or a serial; by default the one that is connected' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'tv uninstall'
+            __labkit_offer \
+                '--keep-data' 'Leave what the app stored on the TV' \
+                '--tv' 'The TV: a name, an address or a serial; by default the one that is connected' \
+                '-y' 'Do it without asking' \
+                '--yes' 'Do it without asking' \
+                '-n' 'Show what would be done, and do nothing' \
+                '--dry-run' 'Show what would be done, and do nothing' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'tv disable'
+            __labkit_offer \
+                '--tv' 'The TV: a name, an address or a serial; by default the one that is connected' \
+                '-n' 'Show what would be done, and do nothing' \
+                '--dry-run' 'Show what would be done, and do nothing' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'tv enable'
+            __labkit_offer \
+                '--tv' 'The TV: a name, an address or a serial; by default the one that is connected' \
+                '-n' 'Show what would be done, and do nothing' \
+                '--dry-run' 'Show what would be done, and do nothing' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'tv launch'
+            __labkit_offer \
+                '--tv' 'The TV: a name, an address or a serial; by default the one that is connected' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'tv save'
+            __labkit_offer \
+                '-o' 'By default PACKAGE.apks' \
+                '--output' 'By default PACKAGE.apks' \
+                '--tv' 'The TV: a name, an address or a serial; by default the one that is connected' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'tv push'
+            __labkit_offer \
+                '--tv' 'The TV: a name, an address or a serial; by default the one that is connected' \
+                '-y' 'Do it without asking' \
+                '--yes' 'Do it without asking' \
+                '-n' 'Show what would be done, and do nothing' \
+                '--dry-run' 'Show what would be done, and do nothing' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'tv pull'
+            __labkit_offer \
+                '--tv' 'The TV: a name, an address or a serial; by default the one that is connected' \
+                '-y' 'Do it without asking' \
+                '--yes' 'Do it without asking' \
+                '-n' 'Show what would be done, and do nothing' \
+                '--dry-run' 'Show what would be done, and do nothing' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'tv ls'
+            __labkit_offer \
+                '--tv' 'The TV: a name, an address or a serial; by default the one that is connected' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'tv explain'
+            __labkit_offer \
+                '--text' 'Read what adb printed; - for standard input' \
+                '--list' 'List all codes' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'tv kodi'
+            __labkit_offer \
+                '--help' 'Show this message and exit'
+        case 'tv kodi backup'
+            __labkit_offer \
+                '--thumbnails' 'Take the thumbnails too; Kodi can remake them' \
+                '--package' 'A fork of Kodi; by default what is installed' \
+                '--tv' 'The TV: a name, an address or a serial; by default the one that is connected' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'tv kodi restore'
+            __labkit_offer \
+                '--package' 'A fork of Kodi; by default what is installed' \
+                '--tv' 'The TV: a name, an address or a serial; by default the one that is connected' \
+                '-y' 'Do it without asking' \
+                '--yes' 'Do it without asking' \
+                '-n' 'Show what would be done, and do nothing' \
+                '--dry-run' 'Show what would be done, and do nothing' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'tv kodi list'
+            __labkit_offer \
+                '--verify' 'Compare every file with its sum' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
         case 'doctor'
             __labkit_offer \
                 '--json' 'Print one JSON document' \
@@ -412,6 +603,46 @@ function __labkit_valued --description 'The options at a path that take a value'
             printf '%s\n' '--host' '--usb' '--dialect' '--timeout' '--color'
         case 'gopro fake'
             printf '%s\n' '--dialect' '--markup' '--fault' '--port' '--scale' '--for' '--color'
+        case 'tv connect'
+            printf '%s\n' '--name' '--wait' '--color'
+        case 'tv pair'
+            printf '%s\n' '--color'
+        case 'tv list'
+            printf '%s\n' '--color'
+        case 'tv info'
+            printf '%s\n' '--tv' '--color'
+        case 'tv doctor'
+            printf '%s\n' '--tv' '--color'
+        case 'tv check'
+            printf '%s\n' '--tv' '--color'
+        case 'tv install'
+            printf '%s\n' '--tv' '--wait' '--color'
+        case 'tv apps'
+            printf '%s\n' '--filter' '--tv' '--color'
+        case 'tv uninstall'
+            printf '%s\n' '--tv' '--color'
+        case 'tv disable'
+            printf '%s\n' '--tv' '--color'
+        case 'tv enable'
+            printf '%s\n' '--tv' '--color'
+        case 'tv launch'
+            printf '%s\n' '--tv' '--color'
+        case 'tv save'
+            printf '%s\n' '-o' '--output' '--tv' '--color'
+        case 'tv push'
+            printf '%s\n' '--tv' '--color'
+        case 'tv pull'
+            printf '%s\n' '--tv' '--color'
+        case 'tv ls'
+            printf '%s\n' '--tv' '--color'
+        case 'tv explain'
+            printf '%s\n' '--text' '--color'
+        case 'tv kodi backup'
+            printf '%s\n' '--package' '--tv' '--color'
+        case 'tv kodi restore'
+            printf '%s\n' '--package' '--tv' '--color'
+        case 'tv kodi list'
+            printf '%s\n' '--color'
         case 'doctor'
             printf '%s\n' '--color'
         case 'completion'
@@ -804,6 +1035,128 @@ function __labkit_value --description 'The values of an option or of an argument
         case 'gopro fake:--color'
             printf '%s\n' 'auto' 'always' 'never'
         case 'gopro fake:0'
+            __fish_complete_path (commandline -ct)
+        case 'tv connect:--name'
+            true
+        case 'tv connect:--wait'
+            true
+        case 'tv connect:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'tv connect:0'
+            true
+        case 'tv pair:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'tv pair:0'
+            true
+        case 'tv pair:1'
+            true
+        case 'tv list:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'tv info:--tv'
+            true
+        case 'tv info:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'tv doctor:--tv'
+            true
+        case 'tv doctor:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'tv check:--tv'
+            true
+        case 'tv check:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'tv check:0' 'tv check:*'
+            __fish_complete_path (commandline -ct)
+        case 'tv install:--tv'
+            true
+        case 'tv install:--wait'
+            true
+        case 'tv install:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'tv install:0' 'tv install:*'
+            true
+        case 'tv apps:--filter'
+            true
+        case 'tv apps:--tv'
+            true
+        case 'tv apps:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'tv uninstall:--tv'
+            true
+        case 'tv uninstall:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'tv uninstall:0'
+            true
+        case 'tv disable:--tv'
+            true
+        case 'tv disable:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'tv disable:0'
+            true
+        case 'tv enable:--tv'
+            true
+        case 'tv enable:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'tv enable:0'
+            true
+        case 'tv launch:--tv'
+            true
+        case 'tv launch:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'tv launch:0'
+            true
+        case 'tv save:-o' 'tv save:--output'
+            __fish_complete_path (commandline -ct)
+        case 'tv save:--tv'
+            true
+        case 'tv save:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'tv save:0'
+            true
+        case 'tv push:--tv'
+            true
+        case 'tv push:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'tv push:0' 'tv push:*'
+            true
+        case 'tv pull:--tv'
+            true
+        case 'tv pull:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'tv pull:0'
+            true
+        case 'tv pull:1'
+            __fish_complete_path (commandline -ct)
+        case 'tv ls:--tv'
+            true
+        case 'tv ls:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'tv ls:0'
+            true
+        case 'tv explain:--text'
+            true
+        case 'tv explain:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'tv explain:0'
+            true
+        case 'tv kodi backup:--package'
+            true
+        case 'tv kodi backup:--tv'
+            true
+        case 'tv kodi backup:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'tv kodi backup:0'
+            __fish_complete_path (commandline -ct)
+        case 'tv kodi restore:--package'
+            true
+        case 'tv kodi restore:--tv'
+            true
+        case 'tv kodi restore:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'tv kodi restore:0'
+            __fish_complete_path (commandline -ct)
+        case 'tv kodi list:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'tv kodi list:0'
             __fish_complete_path (commandline -ct)
         case 'doctor:--color'
             printf '%s\n' 'auto' 'always' 'never'

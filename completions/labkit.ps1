@@ -9,6 +9,7 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
             Commands = [ordered]@{
                 'drops' = 'How likely is that drop, and how many tries does it take.'
                 'gopro' = 'Bring every file off a GoPro, verified and resumable.'
+                'tv' = 'Sideload apps to Android TVs over adb.'
                 'doctor' = 'Show what labkit finds on this computer.'
                 'completion' = 'Print the completion script for a shell.'
             }
@@ -735,6 +736,452 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
                 '--port' = 'text'
                 '--scale' = 'text'
                 '--for' = 'text'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'path'
+            )
+            Repeats = $false
+        }
+        'tv' = @{
+            Commands = [ordered]@{
+                'connect' = 'Connect to a TV, until it takes commands.'
+                'pair' = 'Pair with a TV''s wireless debugging (Android 11 and later), then connect to it.'
+                'list' = 'List the known and the connected TVs with their state.'
+                'info' = 'Show what kind of TV it is, and which files to choose for it.'
+                'doctor' = 'Show which adb and server are used, and whether the TV is reachable, with a fix each.'
+                'check' = 'Say whether apps fit a TV, before anything is sent.'
+                'install' = 'Install apps on a TV: checks first, chooses the parts, never loses data unasked.'
+                'apps' = 'List the apps on a TV.'
+                'uninstall' = 'Remove an app and its data from a TV.'
+                'disable' = 'Switch an app off; `enable` brings it back as it was.'
+                'enable' = 'Switch an app on again.'
+                'launch' = 'Start an app.'
+                'save' = 'Copy an installed app, with its splits, into a file that `install` takes.'
+                'push' = 'Copy files and folders to a TV; DEST is an absolute path there.'
+                'pull' = 'Copy a file or folder from a TV.'
+                'ls' = 'List a folder on a TV.'
+                'explain' = 'Say what a failure means and what to do.'
+                'kodi' = 'Back Kodi up and restore it.'
+            }
+            Options = [ordered]@{
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+            }
+            Arguments = @(
+            )
+            Repeats = $false
+        }
+        'tv connect' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--name' = 'Remember the TV under this name'
+                '--wait' = 'How long to wait for the TV to allow it'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--name' = 'text'
+                '--wait' = 'text'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'text'
+            )
+            Repeats = $false
+        }
+        'tv pair' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--steady' = 'Let the TV listen on port 5555 until it restarts'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'text'
+                , 'text'
+            )
+            Repeats = $false
+        }
+        'tv list' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+            )
+            Repeats = $false
+        }
+        'tv info' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--tv' = 'The TV: a name, an address or a serial; by default the one that is connected'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--tv' = 'text'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+            )
+            Repeats = $false
+        }
+        'tv doctor' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--tv' = 'The TV: a name, an address or a serial; by default the one that is connected'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--tv' = 'text'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+            )
+            Repeats = $false
+        }
+        'tv check' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--tv' = 'Compare with this TV: name or address'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--tv' = 'text'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'path'
+            )
+            Repeats = $true
+        }
+        'tv install' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--tv' = 'The TV: a name, an address or a serial; by default the one that is connected'
+                '--all' = 'Install on every TV that is connected'
+                '--replace' = 'Uninstall what cannot be updated; its data is lost'
+                '--downgrade' = 'Put an older version over a newer debug build'
+                '--launch' = 'Start the app afterwards'
+                '--wait' = 'How long to wait for the TV to allow it'
+                '-y' = 'Do it without asking'
+                '--yes' = 'Do it without asking'
+                '-n' = 'Show what would be done, and do nothing'
+                '--dry-run' = 'Show what would be done, and do nothing'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--tv' = 'text'
+                '--wait' = 'text'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'text'
+            )
+            Repeats = $true
+        }
+        'tv apps' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--third-party' = 'Only apps that did not come with the TV'
+                '--disabled' = 'Only apps that are switched off'
+                '--filter' = 'Only ids that contain TEXT'
+                '--tv' = 'The TV: a name, an address or a serial; by default the one that is connected'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--filter' = 'text'
+                '--tv' = 'text'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+            )
+            Repeats = $false
+        }
+        'tv uninstall' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--keep-data' = 'Leave what the app stored on the TV'
+                '--tv' = 'The TV: a name, an address or a serial; by default the one that is connected'
+                '-y' = 'Do it without asking'
+                '--yes' = 'Do it without asking'
+                '-n' = 'Show what would be done, and do nothing'
+                '--dry-run' = 'Show what would be done, and do nothing'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--tv' = 'text'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'text'
+            )
+            Repeats = $false
+        }
+        'tv disable' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--tv' = 'The TV: a name, an address or a serial; by default the one that is connected'
+                '-n' = 'Show what would be done, and do nothing'
+                '--dry-run' = 'Show what would be done, and do nothing'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--tv' = 'text'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'text'
+            )
+            Repeats = $false
+        }
+        'tv enable' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--tv' = 'The TV: a name, an address or a serial; by default the one that is connected'
+                '-n' = 'Show what would be done, and do nothing'
+                '--dry-run' = 'Show what would be done, and do nothing'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--tv' = 'text'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'text'
+            )
+            Repeats = $false
+        }
+        'tv launch' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--tv' = 'The TV: a name, an address or a serial; by default the one that is connected'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--tv' = 'text'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'text'
+            )
+            Repeats = $false
+        }
+        'tv save' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '-o' = 'By default PACKAGE.apks'
+                '--output' = 'By default PACKAGE.apks'
+                '--tv' = 'The TV: a name, an address or a serial; by default the one that is connected'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '-o' = 'path'
+                '--output' = 'path'
+                '--tv' = 'text'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'text'
+            )
+            Repeats = $false
+        }
+        'tv push' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--tv' = 'The TV: a name, an address or a serial; by default the one that is connected'
+                '-y' = 'Do it without asking'
+                '--yes' = 'Do it without asking'
+                '-n' = 'Show what would be done, and do nothing'
+                '--dry-run' = 'Show what would be done, and do nothing'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--tv' = 'text'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'text'
+            )
+            Repeats = $true
+        }
+        'tv pull' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--tv' = 'The TV: a name, an address or a serial; by default the one that is connected'
+                '-y' = 'Do it without asking'
+                '--yes' = 'Do it without asking'
+                '-n' = 'Show what would be done, and do nothing'
+                '--dry-run' = 'Show what would be done, and do nothing'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--tv' = 'text'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'text'
+                , 'path'
+            )
+            Repeats = $false
+        }
+        'tv ls' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--tv' = 'The TV: a name, an address or a serial; by default the one that is connected'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--tv' = 'text'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'text'
+            )
+            Repeats = $false
+        }
+        'tv explain' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--text' = 'Read what adb printed; - for standard input'
+                '--list' = 'List all codes'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--text' = 'text'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'text'
+            )
+            Repeats = $false
+        }
+        'tv kodi' = @{
+            Commands = [ordered]@{
+                'backup' = 'Copy Kodi''s data into one archive, which only you can read: it holds passwords.'
+                'restore' = 'Put a backup in place; what is there now is moved aside, never deleted.'
+                'list' = 'Show what a backup holds; no TV is needed.'
+            }
+            Options = [ordered]@{
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+            }
+            Arguments = @(
+            )
+            Repeats = $false
+        }
+        'tv kodi backup' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--thumbnails' = 'Take the thumbnails too; Kodi can remake them'
+                '--package' = 'A fork of Kodi; by default what is installed'
+                '--tv' = 'The TV: a name, an address or a serial; by default the one that is connected'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--package' = 'text'
+                '--tv' = 'text'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'path'
+            )
+            Repeats = $false
+        }
+        'tv kodi restore' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--package' = 'A fork of Kodi; by default what is installed'
+                '--tv' = 'The TV: a name, an address or a serial; by default the one that is connected'
+                '-y' = 'Do it without asking'
+                '--yes' = 'Do it without asking'
+                '-n' = 'Show what would be done, and do nothing'
+                '--dry-run' = 'Show what would be done, and do nothing'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--package' = 'text'
+                '--tv' = 'text'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'path'
+            )
+            Repeats = $false
+        }
+        'tv kodi list' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--verify' = 'Compare every file with its sum'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
                 '--color' = @('auto', 'always', 'never')
             }
             Arguments = @(

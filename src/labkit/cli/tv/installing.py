@@ -1,0 +1,219 @@
+"""`labkit tv install`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labkit.cli.frame import Result, current_output
+from labkit.cli.options import DryRun, Yes
+from labkit.cli.output import Output, format_bytes
+from labkit.cli.tv import tv
+from labkit.cli.tv.chosen import (
+    DEFAULT_WAIT_S,
+    TvOption,
+    WaitOption,
+    adb_server,
+    chosen_tv,
+    known_tvs,
+)
+from labkit.errors import ExitCode, LabkitError, RefusedError, UnreachableError, UsageError
+
+if TYPE_CHECKING:
+    from labkit.tv.device import Tv
+    from labkit.tv.install import Installed, InstallPlan
+
+
+@dataclass
+class _Report:
+    """What became of each app on each TV."""
+
+    installed: list[Installed] = field(default_factory=list)
+    failed: list[tuple[str, str, LabkitError]] = field(default_factory=list)
+
+
+@tv.command(
+    "labkit tv install player.apk",
+    "labkit tv install player.xapk --tv livingroom --launch",
+    "labkit tv install base.apk config.de.apk --all",
+)
+def install(
+    app: Annotated[
+        list[str],
+        typer.Argument(metavar="APP...", help="APKs, bundles, folders or https URLs."),
+    ],
+    *,
+    tv: TvOption = None,
+    all_tvs: Annotated[
+        bool, typer.Option("--all", help="Install on every TV that is connected.")
+    ] = False,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Uninstall what cannot be updated; its data is lost."),
+    ] = False,
+    downgrade: Annotated[
+        bool, typer.Option("--downgrade", help="Put an older version over a newer debug build.")
+    ] = False,
+    launch: Annotated[bool, typer.Option("--launch", help="Start the app afterwards.")] = False,
+    wait: WaitOption = DEFAULT_WAIT_S,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+) -> Result:
+    """Install apps on a TV: checks first, chooses the parts, never loses data unasked."""
+    from labkit.tv.bundles import open_apps
+    from labkit.tv.downloads import fetch_sources
+    from labkit.tv.install import InstallOptions, plan_install, wait_until_booted
+
+    if tv is not None and all_tvs:
+        raise UsageError("--tv and --all exclude each other")
+    output = current_output()
+    options = InstallOptions(replace=replace, downgrade=downgrade)
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(TemporaryDirectory(prefix="labkit-tv-")))
+        sources = fetch_sources(app, scratch, progress=output.progress)
+        apps = stack.enter_context(open_apps(sources, progress=output.progress))
+        plans: list[tuple[Tv, InstallPlan]] = []
+        for device in _all_tvs() if all_tvs else [chosen_tv(tv, wait_s=wait)]:
+            wait_until_booted(device, wait_s=wait, progress=output.progress)
+            facts = device.facts(each.package for each in apps)
+            plans += [(device, plan_install(each, facts, options)) for each in apps]
+        for device, plan in plans:
+            for problem in plan.check.problems:
+                if problem.severity == "warning":
+                    output.warning(f"{device.name}: {problem.message}")
+        if dry_run:
+            return _planned(plans)
+        _confirm_losses(plans, yes=yes)
+        return _result(_carry_out(plans, launch=launch))
+
+
+def _all_tvs() -> list[Tv]:
+    from labkit.tv.connection import READY
+    from labkit.tv.device import Tv
+
+    server = adb_server()
+    names = {each.address: each.name for each in known_tvs()}
+    ready = [device for device in server.devices() if device.state == READY]
+    if not ready:
+        raise UnreachableError(
+            "no TV is connected", hint="`labkit tv connect ADDRESS` connects one", code="no_devices"
+        )
+    return [Tv(server, device.serial, names.get(device.serial)) for device in ready]
+
+
+def _confirm_losses(plans: Sequence[tuple[Tv, InstallPlan]], *, yes: bool) -> None:
+    losses = [f"{p.package} on {d.name}" for d, p in plans if p.uninstalls and not p.blocking]
+    if not losses:
+        return
+    question = f"uninstall first: {', '.join(losses)}? Its data and settings are lost"
+    if not current_output().confirm(question, yes=yes):
+        raise RefusedError("not confirmed, nothing was changed", code="not-confirmed")
+
+
+def _carry_out(plans: Sequence[tuple[Tv, InstallPlan]], *, launch: bool) -> _Report:
+    """Install on all TVs at once, the apps of one TV one after the other."""
+    progress = current_output().progress
+    by_tv: dict[str, list[tuple[Tv, InstallPlan]]] = {}
+    for device, plan in plans:
+        by_tv.setdefault(device.serial, []).append((device, plan))
+    report = _Report()
+
+    def work(queue: list[tuple[Tv, InstallPlan]]) -> None:
+        from labkit.tv.install import install
+        from labkit.tv.packages import launch as start
+
+        for device, plan in queue:
+            try:
+                done = install(device, plan, progress=progress)
+                report.installed.append(done)
+                if launch:
+                    start(device, plan.package)
+            except LabkitError as error:
+                report.failed.append((plan.package, device.name, error))
+
+    with ThreadPoolExecutor(max_workers=len(by_tv)) as pool:
+        list(pool.map(work, by_tv.values()))
+    return report
+
+
+def _planned(plans: Sequence[tuple[Tv, InstallPlan]]) -> Result:
+    rows = [
+        {
+            "package": plan.package,
+            "version_code": plan.version_code,
+            "tv": device.name,
+            "parts": [planned.name for planned in plan.parts],
+            "size_bytes": plan.size_bytes,
+            "uninstalls_first": plan.uninstalls,
+            "problems": [{"code": p.code, "message": p.message} for p in plan.blocking],
+        }
+        for device, plan in plans
+    ]
+    errors = tuple(error for _, plan in plans if (error := _blocking_error(plan)))
+    code = errors[0].exit_code if errors else ExitCode.OK
+
+    def show(out: Output) -> None:
+        for device, plan in plans:
+            if not plan.blocking:
+                first = "uninstall (its data is lost), then " if plan.uninstalls else ""
+                parts = ", ".join(planned.name for planned in plan.parts)
+                size = format_bytes(plan.size_bytes)
+                out.line(f"would {first}install {plan.package} on {device.name}: {parts} ({size})")
+
+    return Result({"planned": rows, "installed": [], "failed": []}, show, code, errors)
+
+
+def _blocking_error(plan: InstallPlan) -> LabkitError | None:
+    try:
+        plan.require()
+    except LabkitError as error:
+        return error
+    return None
+
+
+def _result(report: _Report) -> Result:
+    data = {
+        "installed": [
+            {
+                "package": done.package,
+                "version_code": done.version_code,
+                "tv": done.tv,
+                "size_bytes": done.size_bytes,
+                "elapsed_s": round(done.elapsed_s, 3),
+            }
+            for done in report.installed
+        ],
+        "failed": [
+            {
+                "package": package,
+                "tv": name,
+                "code": error.code,
+                "message": error.message,
+                "hint": error.hint,
+            }
+            for package, name, error in report.failed
+        ],
+    }
+
+    def show(out: Output) -> None:
+        for done in report.installed:
+            size = format_bytes(done.size_bytes)
+            out.line(f"installed {done.package} ({done.version_code}) on {done.tv}, {size}")
+
+    errors = [error for _, _, error in report.failed]
+    return Result(data, show, _exit_code(report), errors)
+
+
+def _exit_code(report: _Report) -> ExitCode:
+    if not report.failed:
+        return ExitCode.OK
+    if report.installed:
+        return ExitCode.PARTIAL
+    return report.failed[0][2].exit_code

@@ -1,0 +1,158 @@
+"""What stands between this computer and a TV, line by line, each with its fix."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labkit.errors import LabkitError
+from labkit.programs import install_hint
+from labkit.tv.adb import find_adb_programs, newest_adb
+from labkit.tv.connection import READY, prove
+
+if TYPE_CHECKING:
+    from labkit.tv.adb import AdbProgram, AdbServer
+    from labkit.tv.known import Target
+
+__all__ = ["Check", "examine", "server_owner"]
+
+_LISTENING = "0A"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        name: What.
+        ok: Whether it is as it should be.
+        found: What was found.
+        fix: What to do where it is not.
+    """
+
+    name: str
+    ok: bool
+    found: str
+    fix: str | None = None
+
+
+def examine(
+    server: AdbServer, target: Target | None, *, home: Path, serial_set: str | None = None
+) -> tuple[Check, ...]:
+    """Look at adb, its server, the key and, where one is meant, the TV.
+
+    Args:
+        server: The adb server that would be used; it is not started.
+        target: The TV.
+        home: The user's home folder.
+        serial_set: The value of ANDROID_SERIAL.
+    """
+    programs = find_adb_programs(server.program.path if server.program else None)
+    by_path = {p.path: p for p in (*programs, *find_adb_programs())}
+    everything = tuple(by_path.values())
+    checks = [_programs(everything), _pairing(everything), _server(server), _key(home)]
+    if serial_set and target is not None and serial_set != target.serial:
+        checks.append(
+            Check(
+                "ANDROID_SERIAL",
+                ok=False,
+                found=f"set to {serial_set}; labkit goes by --tv",
+                fix="unset it, so that adb means the same TV",
+            )
+        )
+    if target is not None:
+        checks.append(_tv(server, target))
+    return tuple(checks)
+
+
+def _programs(programs: tuple[AdbProgram, ...]) -> Check:
+    if not programs:
+        return Check("adb", ok=False, found="none", fix=install_hint("adb"))
+    used = newest_adb(programs)
+    shown = ", ".join(f"{p.version} ({p.path})" for p in programs if p != used)
+    others = f"; also {shown}" if shown else ""
+    return Check("adb", ok=True, found=f"{used.version} ({used.path}){others}")
+
+
+def _pairing(programs: tuple[AdbProgram, ...]) -> Check:
+    able = [p for p in programs if p.can_pair]
+    if able:
+        return Check("pairing", ok=True, found=f"adb {newest_adb(tuple(able)).version} can pair")
+    return Check(
+        "pairing",
+        ok=False,
+        found="no adb here can pair (30 and later can)",
+        fix="install a newer adb; TVs before Android 11 need no pairing",
+    )
+
+
+def _server(server: AdbServer) -> Check:
+    if not server.is_listening():
+        return Check("server", ok=True, found=f"not running; will be started at {server.address}")
+    try:
+        version = server.version()
+    except LabkitError as error:
+        return Check("server", ok=False, found=error.message, fix=error.hint)
+    owner = server_owner(server.port)
+    if owner is not None and owner != os.getuid():
+        return Check(
+            "server",
+            ok=False,
+            found=f"version {version} at {server.address}, of another user (id {owner})",
+            fix="it uses that user's key: end it as that user with `adb kill-server`, "
+            "or set ANDROID_ADB_SERVER_PORT to a port of your own",
+        )
+    return Check("server", ok=True, found=f"version {version} at {server.address}")
+
+
+def server_owner(port: int) -> int | None:
+    """Find whose process listens on `port` here; None where the system does not tell."""
+    if not sys.platform.startswith("linux"):
+        return None
+    for table in ("tcp", "tcp6"):
+        try:
+            lines = Path("/proc/net", table).read_text(encoding="ascii").splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            words = line.split()
+            if words[1].endswith(f":{port:04X}") and words[3] == _LISTENING:
+                return int(words[7])
+    return None
+
+
+def _key(home: Path) -> Check:
+    key = home / ".android" / "adbkey"
+    if key.is_file():
+        if os.access(key, os.R_OK):
+            return Check("key", ok=True, found=str(key))
+        return Check("key", ok=False, found=f"{key} cannot be read", fix=f"make {key} yours")
+    folder = key.parent if key.parent.is_dir() else home
+    if os.access(folder, os.W_OK):
+        return Check("key", ok=True, found=f"none yet; adb makes {key}")
+    return Check(
+        "key",
+        ok=False,
+        found=f"none, and {folder} cannot be written",
+        fix="set HOME to a folder of your own: without a key no TV accepts this computer",
+    )
+
+
+def _tv(server: AdbServer, target: Target) -> Check:
+    name = f"TV {target.name}"
+    try:
+        state = server.state(target.serial)
+        if state is None:
+            fix = f"`labkit tv connect {target.serial}`" if target.may_connect else "plug it in"
+            return Check(name, ok=False, found="not connected", fix=fix)
+        if state != READY:
+            fix = "look at its screen and allow debugging, or switch debugging off and on"
+            return Check(name, ok=False, found=re.sub("_", " ", state), fix=fix)
+        connection = prove(server, target.serial)
+    except LabkitError as error:
+        return Check(name, ok=False, found=error.message, fix=error.hint)
+    return Check(name, ok=True, found=f"ready, Android API {connection.sdk}")

@@ -1,0 +1,204 @@
+"""The commands of `labkit tv` against a TV: exit codes, documents, questions."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+
+import pytest
+
+from labkit.cli import app
+from support.adb_proxy import AdbProxy
+
+PACKAGE = "org.labkit.sample"
+
+
+@pytest.fixture
+def run(capsys, adb_home, monkeypatch, tmp_path):
+    """A function that runs `labkit tv ... --json`: exit code and document."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+    def call(*words):
+        code = app.main(["tv", *map(str, words), "--json"])
+        return code, json.loads(capsys.readouterr().out)
+
+    return call
+
+
+@pytest.fixture
+def apk(apk_builder, endpoint):
+    """A small app, which the next session installs."""
+    with endpoint.state.edit() as state:
+        state["next_package"] = PACKAGE
+    return apk_builder.build()
+
+
+def test_connecting_remembers_the_name(run, endpoint):
+    """`--name` gives the TV a name that `--tv` and `list` know."""
+    code, document = run("connect", endpoint.address, "--name", "livingroom")
+    assert (code, document["ok"]) == (0, True)
+    assert document["schema"] == "labkit.tv.connect/1"
+    assert document["data"]["state"] == "device"
+    _, listed = run("list")
+    assert {"name": "livingroom", "state": "device"}.items() <= listed["data"]["tvs"][0].items()
+    code, document = run("info", "--tv", "livingroom")
+    assert code == 0
+    assert document["data"]["choose_abi"] == "armeabi-v7a"
+
+
+def test_a_name_is_one_tvs_only(run, endpoint):
+    """A second TV cannot take a name: bad usage, and nothing is connected for it."""
+    run("connect", endpoint.address, "--name", "livingroom")
+    code, document = run("connect", "127.0.0.1:1", "--name", "livingroom")
+    assert (code, document["errors"][0]["code"]) == (2, "name-taken")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("connect", "127.0.0.1:99999"), 2),
+        (("connect", "http://tv"), 2),
+        (("pair", "127.0.0.1", "123456"), 2),
+        (("pair", "127.0.0.1:1", "12"), 2),
+        (("ls", "sdcard"), 2),
+        (("ls", "/sdcard", "--tv", "nobody"), 2),
+        (("push", "/etc/hostname", "relative"), 2),
+        (("install", "http://127.0.0.1/app.apk"), 2),
+        (("install", "/nothing/here.apk"), 2),
+        (("kodi", "list", "/nothing/here.tar"), 2),
+        (("uninstall", "not a package", "--yes"), 2),
+        (("connect", "127.0.0.1:1"), 3),
+        (("pair", "127.0.0.1:1", "123456"), 4),
+    ],
+)
+def test_bad_input_has_its_exit_code(run, endpoint, words, code):
+    """Each fails with a clear error and a document, and the TV is as before."""
+    before = endpoint.state.read()["packages"]
+    endpoint.open()
+    found, document = run(*words)
+    assert (found, document["ok"]) == (code, False)
+    assert document["errors"][0]["message"]
+    assert endpoint.state.read()["packages"] == before
+
+
+def test_several_tvs_need_a_choice(run, endpoint, adb_server):
+    """With two TVs and no `--tv` the answer lists them."""
+    endpoint.open()
+    with AdbProxy(endpoint.proxy._connect) as other:
+        from labkit.tv.address import parse_address
+        from labkit.tv.connection import connect
+
+        connect(adb_server, parse_address(other.address))
+        code, document = run("info")
+        adb_server.disconnect(other.address)
+    assert (code, document["errors"][0]["code"]) == (2, "many_devices")
+    assert other.address in document["errors"][0]["message"]
+
+
+def test_an_app_is_installed_and_started(run, endpoint, apk):
+    """The document names package, version and TV."""
+    endpoint.open()
+    code, document = run("install", apk, "--tv", endpoint.address, "--launch")
+    assert code == 0
+    (done,) = document["data"]["installed"]
+    assert {"package": PACKAGE, "tv": endpoint.address}.items() <= done.items()
+    assert any(line.startswith(f"monkey -p {PACKAGE}") for line in endpoint.state.read()["log"])
+
+
+def test_a_dry_run_sends_nothing(run, endpoint, apk):
+    """The plan is shown; no session is created."""
+    code, document = run("install", apk, "--tv", endpoint.address, "--dry-run")
+    assert code == 0
+    assert document["data"]["planned"][0]["parts"] == ["base.apk"]
+    assert endpoint.state.read()["sessions"] == {}
+
+
+def test_a_failure_is_in_the_document(run, endpoint, apk):
+    """Another signer: exit 6, the code, and the way out, before a byte is sent."""
+    endpoint.state.add_package(PACKAGE, version_code=0, signers=["c0ffee"])
+    code, document = run("install", apk, "--tv", endpoint.address)
+    (failed,) = document["data"]["failed"]
+    assert (code, failed["code"]) == (6, "signer-mismatch")
+    assert "labkit tv save" in failed["hint"]
+    assert endpoint.state.read()["sessions"] == {}
+
+
+def test_replacing_needs_a_yes(run, endpoint, apk):
+    """Without a terminal `--replace` ends with 2 and names `--yes`; with it the app is replaced."""
+    endpoint.state.add_package(PACKAGE, version_code=0, signers=["c0ffee"])
+    words = ("install", apk, "--tv", endpoint.address, "--replace")
+    code, document = run(*words)
+    assert (code, document["errors"][0]["code"]) == (2, "confirmation-needed")
+    assert PACKAGE in endpoint.state.read()["packages"]
+    assert run(*words, "--yes")[0] == 0
+
+
+def test_all_tvs_get_the_app(run, endpoint, adb_server, apk):
+    """`--all` installs on every connected TV, and one that fails does not stop the other."""
+    from labkit.tv.address import parse_address
+    from labkit.tv.connection import connect
+
+    endpoint.open()
+    with ExitStack() as stack:
+        other = stack.enter_context(AdbProxy(endpoint.proxy._connect))
+        connect(adb_server, parse_address(other.address))
+        stack.callback(adb_server.disconnect, other.address)
+        code, document = run("install", apk, "--all")
+    assert code == 0
+    assert {done["tv"] for done in document["data"]["installed"]} == {
+        endpoint.address,
+        other.address,
+    }
+
+
+def test_uninstalling_asks_and_can_be_tried_dry(run, endpoint):
+    """A dry run changes nothing; `--yes` removes."""
+    endpoint.state.add_package("a.b")
+    words = ("uninstall", "a.b", "--tv", endpoint.address)
+    assert run(*words)[0] == 2
+    assert run(*words, "--dry-run")[1]["data"]["uninstalled"] is False
+    assert "a.b" in endpoint.state.read()["packages"]
+    assert run(*words, "--yes")[1]["data"]["uninstalled"] is True
+    assert endpoint.state.read()["packages"] == {}
+
+
+def test_files_are_pushed_listed_and_pulled(run, endpoint, tmp_path):
+    """The documents count files and bytes; what exists needs a yes."""
+    (tmp_path / "a.txt").write_text("12345")
+    tv = ("--tv", endpoint.address)
+    code, document = run("push", tmp_path / "a.txt", "/sdcard/", *tv)
+    assert (code, document["data"]["files"], document["data"]["bytes"]) == (0, 1, 5)
+    _, listed = run("ls", "/sdcard", *tv)
+    assert [file["name"] for file in listed["data"]["files"]] == ["a.txt"]
+    assert run("push", tmp_path / "a.txt", "/sdcard/", *tv)[0] == 2
+    code, document = run("pull", "/sdcard/a.txt", tmp_path / "b.txt", *tv)
+    assert (code, (tmp_path / "b.txt").read_text()) == (0, "12345")
+
+
+def test_kodi_goes_into_a_file_and_back(run, endpoint, tmp_path):
+    """Backup, list and restore by command; the restore needs a yes."""
+    endpoint.state.add_package("org.xbmc.kodi", version_name="21.1")
+    place = endpoint.place("/sdcard/Android/data/org.xbmc.kodi/files/.kodi/userdata")
+    place.mkdir(parents=True)
+    (place / "a.xml").write_text("<a/>")
+    tv = ("--tv", endpoint.address)
+    archive = tmp_path / "k.tar.gz"
+    code, document = run("kodi", "backup", archive, *tv)
+    assert (code, document["data"]["files"]) == (0, 1)
+    code, document = run("kodi", "list", archive, "--verify")
+    assert (code, document["data"]["files"][0]["path"]) == (0, ".kodi/userdata/a.xml")
+    assert run("kodi", "restore", archive, *tv)[0] == 2
+    code, document = run("kodi", "restore", archive, *tv, "--yes")
+    assert (code, document["data"]["done"]) == (0, True)
+    assert ".labkit-" in document["data"]["moved_aside"]
+
+
+def test_the_doctor_names_what_is_wrong(run, endpoint):
+    """A TV that is not connected is a no, with the command that connects it."""
+    code, document = run("doctor", "--tv", endpoint.address)
+    assert code == 1
+    bad = [check for check in document["data"]["checks"] if not check["ok"]]
+    assert [check["found"] for check in bad] == ["not connected"]
+    assert f"labkit tv connect {endpoint.address}" in bad[0]["fix"]
+    endpoint.open()
+    assert run("doctor", "--tv", endpoint.address)[0] == 0

@@ -1,0 +1,238 @@
+"""Installing: real APKs, real transport; only the package manager's answers are doubles."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from labkit.errors import ExitCode, LabkitError, RefusedError, UnreachableError
+from labkit.tv.bundles import open_apps
+from labkit.tv.install import InstallOptions, install, plan_install, wait_until_booted
+from support.adb_proxy import ANDROID_6, ANDROID_9
+from support.android import signer_hash
+
+PACKAGE = "org.labkit.split"
+
+
+@pytest.fixture(scope="session")
+def base_apk(apk_builder):
+    """The base of a split app, version 5."""
+    return apk_builder.base(code=5)
+
+
+@pytest.fixture(scope="session")
+def split_set(apk_builder, base_apk, tmp_path_factory):
+    """A folder with the base and its parts for two processors and two languages."""
+    folder = tmp_path_factory.mktemp("split set ü")
+    parts = {
+        "Основа.apk": base_apk,
+        "a.apk": apk_builder.split("config.armeabi_v7a", code=5, owner="", abis=["armeabi-v7a"]),
+        "b.apk": apk_builder.split("config.arm64_v8a", code=5, owner="", abis=["arm64-v8a"]),
+        "c.apk": apk_builder.split("config.de", code=5, owner=""),
+        "d.apk": apk_builder.split("config.fr", code=5, owner=""),
+    }
+    for name, path in parts.items():
+        (folder / name).write_bytes(path.read_bytes())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def large_apk(apk_builder):
+    """An app of 20 MB that does not compress."""
+    import random
+
+    apk = apk_builder.build(apk_builder.manifest(PACKAGE), keys=())
+    library = apk.parent / "assets/film.bin"
+    library.parent.mkdir()
+    library.write_bytes(random.Random(2).randbytes(20_000_000))
+    from support.apk_builder import run
+
+    run("aapt", "add", "app.apk", "assets/film.bin", cwd=apk.parent)
+    apk_builder.sign(apk)
+    return apk
+
+
+def install_on(tv, source, options=None):
+    """Plan and install what `source` is, as the command does."""
+    with open_apps([source]) as (app,):
+        return install(tv, plan_install(app, tv.facts([app.package]), options))
+
+
+def signer_of(path):
+    """The number that the TV shows for the signer of an APK."""
+    from labkit.tv.apk import read_apk
+
+    (signer,) = read_apk(path).signatures.on(28).signers
+    return f"{signer.certificate.java_hash:x}"
+
+
+def sessions(endpoint):
+    """The states of all sessions that were ever created."""
+    return [s["state"] for s in endpoint.state.read()["sessions"].values()]
+
+
+@pytest.mark.parametrize("features", [ANDROID_6, ANDROID_9], ids=["Android 6", "Android 9"])
+def test_an_app_arrives_byte_by_byte(endpoint, base_apk, features):
+    """One session: created with the size, written, committed; `pm` on old TVs, `cmd` on newer."""
+    endpoint.state.reset()
+    with endpoint.state.edit() as state:
+        state["next_package"] = PACKAGE
+    tv = endpoint.with_features(features)
+    done = install_on(tv, base_apk)
+    assert (done.package, done.version_code) == (PACKAGE, 5)
+    arrived = endpoint.place(f"/data/app/{PACKAGE}/base.apk").read_bytes()
+    assert hashlib.sha256(arrived).digest() == hashlib.sha256(base_apk.read_bytes()).digest()
+    verbs = [line for line in endpoint.state.read()["log"] if "install-" in line]
+    words = "pm" if features == ANDROID_6 else "cmd package"
+    assert verbs[0] == f"{words} install-create -r -S {base_apk.stat().st_size}"
+    assert sessions(endpoint) == ["committed"]
+
+
+def test_the_parts_for_this_tv_go_in_one_session(endpoint, split_set):
+    """A 32-bit German TV gets base, armeabi-v7a and German, under names of our own."""
+    with endpoint.state.edit() as state:
+        state["next_package"] = PACKAGE
+    install_on(endpoint.open(), split_set)
+    names = sorted(p.name for p in endpoint.place(f"/data/app/{PACKAGE}").iterdir())
+    assert names == ["base.apk", "split_config.armeabi_v7a.apk", "split_config.de.apk"]
+    assert sessions(endpoint) == ["committed"]
+
+
+def test_another_signer_is_refused_before_a_byte_is_sent(endpoint, base_apk):
+    """The installed app's key is compared first; no session is created."""
+    endpoint.state.add_package(PACKAGE, version_code=4, signers=[signer_hash(b"another key")])
+    with pytest.raises(RefusedError) as caught:
+        install_on(endpoint.open(), base_apk)
+    assert (caught.value.code, caught.value.exit_code) == ("signer-mismatch", ExitCode.REFUSED)
+    assert "--replace" in caught.value.hint
+    assert sessions(endpoint) == []
+
+
+def test_the_same_signer_may_update(endpoint, base_apk):
+    """An update by the same key goes through without removing anything."""
+    endpoint.state.add_package(PACKAGE, version_code=4, signers=[signer_of(base_apk)])
+    with endpoint.state.edit() as state:
+        state["next_package"] = PACKAGE
+    install_on(endpoint.open(), base_apk)
+    assert not [line for line in endpoint.state.read()["log"] if "uninstall" in line]
+
+
+def test_replace_removes_only_after_all_bytes_arrived(endpoint, base_apk):
+    """With permission the installed app goes, as the last step before the commit."""
+    endpoint.state.add_package(PACKAGE, version_code=4, signers=["1234abcd"])
+    with endpoint.state.edit() as state:
+        state["next_package"] = PACKAGE
+    install_on(endpoint.open(), base_apk, InstallOptions(replace=True))
+    verbs = [
+        word
+        for line in endpoint.state.read()["log"]
+        for word in line.split()
+        if word.startswith(("install-", "uninstall"))
+    ]
+    assert verbs == ["install-create", "install-write", "uninstall", "install-commit"]
+
+
+def test_a_system_app_is_never_replaced(endpoint, base_apk):
+    """What belongs to the TV's own software is not removed, whatever was allowed."""
+    endpoint.state.add_package(PACKAGE, version_code=9, signers=["1234abcd"], system=True)
+    with pytest.raises(RefusedError):
+        install_on(endpoint.open(), base_apk, InstallOptions(replace=True, downgrade=True))
+    assert PACKAGE in endpoint.state.read()["packages"]
+
+
+def test_a_wrong_processor_is_unfit(endpoint, apk_builder):
+    """A 64-bit app does not fit a 32-bit TV: the answer is no, with the file to choose."""
+    apk = apk_builder.build(abis=["arm64-v8a"])
+    with pytest.raises(LabkitError, match="arm64-v8a") as caught:
+        install_on(endpoint.open(), apk)
+    assert (caught.value.code, caught.value.exit_code) == ("abi-mismatch", ExitCode.NO)
+    assert "armeabi-v7a" in caught.value.hint
+    assert sessions(endpoint) == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "exit_code"),
+    [
+        ("Failure [INSTALL_FAILED_INSUFFICIENT_STORAGE]", "INSTALL_FAILED_INSUFFICIENT_STORAGE", 6),
+        (
+            "Failure [INSTALL_FAILED_OLDER_SDK: Requires newer sdk version #29]",
+            "INSTALL_FAILED_OLDER_SDK",
+            1,
+        ),
+        ("Failure [INSTALL_FAILED_VENDOR_SAYS_NO: because]", "INSTALL_FAILED_VENDOR_SAYS_NO", 6),
+    ],
+)
+def test_a_refused_commit_is_explained_and_abandoned(endpoint, base_apk, answer, code, exit_code):
+    """The package manager's code, its meaning and the next step; the session is given up."""
+    tv = endpoint.open()
+    with endpoint.state.edit() as state:
+        state["answers"] = {"cmd package install-commit": answer + "\n"}
+    with pytest.raises(LabkitError, match=code) as caught:
+        install_on(tv, base_apk)
+    assert (caught.value.code, caught.value.exit_code) == (code, exit_code)
+    assert caught.value.hint
+    assert sessions(endpoint) == ["abandoned"]
+
+
+def test_a_package_manager_that_dies_is_a_lost_connection(endpoint, base_apk):
+    """A write that ends without a word is `lost`, and the session is abandoned."""
+    tv = endpoint.open()
+    with endpoint.state.edit() as state:
+        state["answers"] = {"cmd package install-write": ""}
+    with pytest.raises(UnreachableError) as caught:
+        install_on(tv, base_apk)
+    assert caught.value.code == "lost"
+    assert sessions(endpoint) == ["abandoned"]
+
+
+def test_a_cut_in_the_middle_leaves_nothing_half_installed(genuine, large_apk):
+    """The connection breaks while bytes flow: the session is abandoned over a new one."""
+    tv = genuine.open()
+    genuine.proxy.faults.sent = 0
+    genuine.proxy.faults.cut_after = 5_000_000
+    with pytest.raises(UnreachableError):
+        install_on(tv, large_apk)
+    assert sessions(genuine) == ["abandoned"]
+    assert genuine.state.read()["packages"] == {}
+
+
+def test_a_low_target_is_let_past_the_block(endpoint, apk_builder):
+    """From Android 14 on the session carries the bypass flag for an old app."""
+    apk = apk_builder.build(
+        apk_builder.manifest(PACKAGE, sdk='android:minSdkVersion="9" android:targetSdkVersion="9"')
+    )
+    with endpoint.state.edit() as state:
+        state["props"]["ro.build.version.sdk"] = "34"
+    install_on(endpoint.open(), apk)
+    create = next(x for x in endpoint.state.read()["log"] if "install-create" in x)
+    assert "--bypass-low-target-sdk-block" in create
+
+
+def test_a_tv_that_is_still_starting_is_waited_for(endpoint):
+    """Without a package manager the TV is unreachable for as long as one waits."""
+    tv = endpoint.open()
+    with endpoint.state.edit() as state:
+        state["answers"] = {"cmd package path": "cmd: Can't find service: package\n"}
+    with pytest.raises(UnreachableError) as caught:
+        wait_until_booted(tv, wait_s=0.1)
+    assert caught.value.code == "tv_booting"
+
+
+def test_the_plan_is_pure_and_tells_what_is_lost(apk_builder, base_apk):
+    """A plan needs no TV: facts in, flags and blocking problems out."""
+    from labkit.tv.facts import DeviceFacts, InstalledApp
+
+    facts = DeviceFacts(
+        sdk=28,
+        abis=("armeabi-v7a",),
+        installed={PACKAGE: InstalledApp(PACKAGE, version_code=9, debuggable=True)},
+    )
+    with open_apps([Path(base_apk)]) as (app,):
+        blocked = plan_install(app, facts)
+        assert [problem.code for problem in blocked.blocking] == ["downgrade"]
+        allowed = plan_install(app, facts, InstallOptions(downgrade=True))
+        assert (allowed.blocking, allowed.flags) == ((), ("-r", "-d"))
+        assert not allowed.uninstalls
+        assert plan_install(app, facts, InstallOptions(replace=True)).uninstalls
