@@ -12,7 +12,7 @@ _labkit_node() {
     commands= options= valued= last=0 repeat=
     case "$1" in
         '')
-            commands='drops gopro tv doctor completion'
+            commands='drops gopro tv boot doctor completion'
             options='--version --color --help'
             valued='--color'
             ;;
@@ -215,6 +215,81 @@ _labkit_node() {
             valued='--color'
             last=1
             ;;
+        'boot')
+            commands='check paste collect diff explain lint entries once table default menu'
+            options='--help'
+            ;;
+        'boot check')
+            options='--root --from --os-prober --table --default-grub --grub-cfg --grubenv --efibootmgr --blkid --fstab --esp-list --esp-stub --all --json --color --help'
+            valued='--root --from --os-prober --table --default-grub --grub-cfg --grubenv --efibootmgr --blkid --fstab --esp-list --esp-stub --color'
+            ;;
+        'boot paste')
+            options='--report --all --json --color --help'
+            valued='--report --color'
+            last=1
+            ;;
+        'boot collect')
+            options='-o --output --root --redact --json --color --help'
+            valued='-o --output --root --color'
+            ;;
+        'boot diff')
+            options='--json --color --help'
+            valued='--color'
+            last=2
+            ;;
+        'boot explain')
+            options='--list --json --color --help'
+            valued='--color'
+            last=1
+            ;;
+        'boot lint')
+            options='--format --json --color --help'
+            valued='--format --color'
+            last=1
+            ;;
+        'boot entries')
+            options='--grub-cfg --grubenv --default --json --color --help'
+            valued='--grub-cfg --grubenv --default --color'
+            ;;
+        'boot once')
+            options='--via --grub-cfg --efibootmgr --json --color --help'
+            valued='--via --grub-cfg --efibootmgr --color'
+            last=1
+            ;;
+        'boot table')
+            options='--json --color --help'
+            valued='--color'
+            last=1
+            ;;
+        'boot default')
+            commands='show set'
+            options='--help'
+            ;;
+        'boot default show')
+            options='--grub-cfg --grubenv --json --color --help'
+            valued='--grub-cfg --grubenv --color'
+            ;;
+        'boot default set')
+            options='--file --grub-cfg -n --dry-run -y --yes --json --color --help'
+            valued='--file --grub-cfg --color'
+            last=1
+            ;;
+        'boot menu')
+            commands='status show hide'
+            options='--help'
+            ;;
+        'boot menu status')
+            options='--grub-cfg --grubenv --json --color --help'
+            valued='--grub-cfg --grubenv --color'
+            ;;
+        'boot menu show')
+            options='--timeout --file -n --dry-run -y --yes --json --color --help'
+            valued='--timeout --file --color'
+            ;;
+        'boot menu hide')
+            options='--timeout --file -n --dry-run -y --yes --json --color --help'
+            valued='--timeout --file --color'
+            ;;
         'doctor')
             options='--json --color --help'
             valued='--color'
@@ -308,6 +383,50 @@ _labkit_value() {
         'tv kodi restore:0') _labkit_files -f ;;
         'tv kodi list:--color') _labkit_words 'auto always never' ;;
         'tv kodi list:0') _labkit_files -f ;;
+        'boot check:--root') _labkit_files -f ;;
+        'boot check:--from') _labkit_files -f ;;
+        'boot check:--os-prober') _labkit_files -f ;;
+        'boot check:--table') _labkit_files -f ;;
+        'boot check:--default-grub') _labkit_files -f ;;
+        'boot check:--grub-cfg') _labkit_files -f ;;
+        'boot check:--grubenv') _labkit_files -f ;;
+        'boot check:--efibootmgr') _labkit_files -f ;;
+        'boot check:--blkid') _labkit_files -f ;;
+        'boot check:--fstab') _labkit_files -f ;;
+        'boot check:--esp-list') _labkit_files -f ;;
+        'boot check:--esp-stub') _labkit_files -f ;;
+        'boot check:--color') _labkit_words 'auto always never' ;;
+        'boot paste:--color') _labkit_words 'auto always never' ;;
+        'boot collect:-o'|'boot collect:--output') _labkit_files -f ;;
+        'boot collect:--root') _labkit_files -f ;;
+        'boot collect:--color') _labkit_words 'auto always never' ;;
+        'boot diff:--color') _labkit_words 'auto always never' ;;
+        'boot diff:0') _labkit_files -f ;;
+        'boot diff:1') _labkit_files -f ;;
+        'boot explain:--color') _labkit_words 'auto always never' ;;
+        'boot lint:--format') _labkit_words 'text json sarif github' ;;
+        'boot lint:--color') _labkit_words 'auto always never' ;;
+        'boot lint:0') _labkit_files -f ;;
+        'boot entries:--grub-cfg') _labkit_files -f ;;
+        'boot entries:--grubenv') _labkit_files -f ;;
+        'boot entries:--color') _labkit_words 'auto always never' ;;
+        'boot once:--via') _labkit_words 'grub firmware' ;;
+        'boot once:--grub-cfg') _labkit_files -f ;;
+        'boot once:--color') _labkit_words 'auto always never' ;;
+        'boot table:--color') _labkit_words 'auto always never' ;;
+        'boot default show:--grub-cfg') _labkit_files -f ;;
+        'boot default show:--grubenv') _labkit_files -f ;;
+        'boot default show:--color') _labkit_words 'auto always never' ;;
+        'boot default set:--file') _labkit_files -f ;;
+        'boot default set:--grub-cfg') _labkit_files -f ;;
+        'boot default set:--color') _labkit_words 'auto always never' ;;
+        'boot menu status:--grub-cfg') _labkit_files -f ;;
+        'boot menu status:--grubenv') _labkit_files -f ;;
+        'boot menu status:--color') _labkit_words 'auto always never' ;;
+        'boot menu show:--file') _labkit_files -f ;;
+        'boot menu show:--color') _labkit_words 'auto always never' ;;
+        'boot menu hide:--file') _labkit_files -f ;;
+        'boot menu hide:--color') _labkit_words 'auto always never' ;;
         'doctor:--color') _labkit_words 'auto always never' ;;
         'completion:--color') _labkit_words 'auto always never' ;;
         'completion:0') _labkit_words 'bash zsh fish powershell' ;;

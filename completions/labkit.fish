@@ -11,6 +11,7 @@ function __labkit_commands --description 'The commands below a path'
                 'drops' 'How likely is that drop, and how many tries does it take.' \
                 'gopro' 'Bring every file off a GoPro, verified and resumable.' \
                 'tv' 'Sideload apps to Android TVs over adb.' \
+                'boot' 'Say why a dual boot does not boot, and change its default.' \
                 'doctor' 'Show what labkit finds on this computer.' \
                 'completion' 'Print the completion script for a shell.'
         case 'drops'
@@ -59,6 +60,28 @@ function __labkit_commands --description 'The commands below a path'
                 'backup' 'Copy Kodi\'s data into one archive, which only you can read: it holds passwords.' \
                 'restore' 'Put a backup in place; what is there now is moved aside, never deleted.' \
                 'list' 'Show what a backup holds; no TV is needed.'
+        case 'boot'
+            __labkit_offer \
+                'check' 'Say what keeps a dual boot from booting.' \
+                'paste' 'Judge somebody\'s pasted report: boot-info, boot-repair, a terminal, a forum post.' \
+                'collect' 'Store what `check` reads, with commands that only read, in one archive.' \
+                'diff' 'Say what changed between two collections, and which rules that concerns.' \
+                'explain' 'Explain a rule: what you see, why, how to check it by hand, the fix, how to undo it.' \
+                'lint' 'Check /etc/default/grub and its drop-ins: syntax, keys, values, quoting, duplicates.' \
+                'entries' 'List the GRUB menu as a tree, and say which entry a default starts and why.' \
+                'once' 'Print the command for starting an entry once; nothing is run.' \
+                'table' 'Show the partitions of fdisk, sfdisk, parted or lsblk output: roles, gaps, warnings.' \
+                'default' 'Show or set the entry that starts by default.' \
+                'menu' 'Show or hide the GRUB menu, and set its timeout.'
+        case 'boot default'
+            __labkit_offer \
+                'show' 'Show the entry that grub.cfg starts by default, and why.' \
+                'set' 'Set the entry that starts by default, by its id, in /etc/default/grub.'
+        case 'boot menu'
+            __labkit_offer \
+                'status' 'Show the timeout and style in force, and the lines that decide them.' \
+                'show' 'Show the menu at every start.' \
+                'hide' 'Hide the menu; Esc during the timeout still shows it.'
     end
 end
 
@@ -550,6 +573,134 @@ function __labkit_options --description 'The options at a path'
                 '--json' 'Print one JSON document' \
                 '--color' 'When to use colours' \
                 '--help' 'Show this message and exit'
+        case 'boot'
+            __labkit_offer \
+                '--help' 'Show this message and exit'
+        case 'boot check'
+            __labkit_offer \
+                '--root' 'Read the system mounted there' \
+                '--from' 'Read collected outputs: a folder or archive' \
+                '--os-prober' 'Output of os-prober' \
+                '--table' 'Output of fdisk, sfdisk or lsblk' \
+                '--default-grub' '/etc/default/grub' \
+                '--grub-cfg' 'The generated menu' \
+                '--grubenv' 'GRUB\'s environment block' \
+                '--efibootmgr' 'Output of efibootmgr -v' \
+                '--blkid' 'Output of blkid or lsblk' \
+                '--fstab' '/etc/fstab' \
+                '--esp-list' 'The files on the ESP' \
+                '--esp-stub' 'The ESP\'s own grub.cfg' \
+                '--all' 'Show remarks and evidence too' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'boot paste'
+            __labkit_offer \
+                '--report' 'Which of several reports to judge' \
+                '--all' 'Show remarks and evidence too' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'boot collect'
+            __labkit_offer \
+                '-o' 'The archive to write' \
+                '--output' 'The archive to write' \
+                '--root' 'The system\'s files are mounted there' \
+                '--redact' 'Replace identifiers, addresses and names' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'boot diff'
+            __labkit_offer \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'boot explain'
+            __labkit_offer \
+                '--list' 'List all rules' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'boot lint'
+            __labkit_offer \
+                '--format' 'How findings are written' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'boot entries'
+            __labkit_offer \
+                '--grub-cfg' 'The generated grub.cfg' \
+                '--grubenv' 'GRUB\'s environment block' \
+                '--default' 'Resolve this GRUB_DEFAULT' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'boot once'
+            __labkit_offer \
+                '--via' 'Who starts it; matters to BitLocker' \
+                '--grub-cfg' 'The generated grub.cfg' \
+                '--efibootmgr' 'Output of efibootmgr; - reads stdin' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'boot table'
+            __labkit_offer \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'boot default'
+            __labkit_offer \
+                '--help' 'Show this message and exit'
+        case 'boot default show'
+            __labkit_offer \
+                '--grub-cfg' 'The generated grub.cfg' \
+                '--grubenv' 'GRUB\'s environment block' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'boot default set'
+            __labkit_offer \
+                '--file' 'The settings file to read or change' \
+                '--grub-cfg' 'The generated grub.cfg' \
+                '-n' 'Show what would be done, and do nothing' \
+                '--dry-run' 'Show what would be done, and do nothing' \
+                '-y' 'Do it without asking' \
+                '--yes' 'Do it without asking' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'boot menu'
+            __labkit_offer \
+                '--help' 'Show this message and exit'
+        case 'boot menu status'
+            __labkit_offer \
+                '--grub-cfg' 'The generated grub.cfg' \
+                '--grubenv' 'GRUB\'s environment block' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'boot menu show'
+            __labkit_offer \
+                '--timeout' '-1 waits for ever' \
+                '--file' 'The settings file to read or change' \
+                '-n' 'Show what would be done, and do nothing' \
+                '--dry-run' 'Show what would be done, and do nothing' \
+                '-y' 'Do it without asking' \
+                '--yes' 'Do it without asking' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'boot menu hide'
+            __labkit_offer \
+                '--timeout' '-1 waits for ever' \
+                '--file' 'The settings file to read or change' \
+                '-n' 'Show what would be done, and do nothing' \
+                '--dry-run' 'Show what would be done, and do nothing' \
+                '-y' 'Do it without asking' \
+                '--yes' 'Do it without asking' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
         case 'doctor'
             __labkit_offer \
                 '--json' 'Print one JSON document' \
@@ -643,6 +794,34 @@ function __labkit_valued --description 'The options at a path that take a value'
             printf '%s\n' '--package' '--tv' '--color'
         case 'tv kodi list'
             printf '%s\n' '--color'
+        case 'boot check'
+            printf '%s\n' '--root' '--from' '--os-prober' '--table' '--default-grub' '--grub-cfg' '--grubenv' '--efibootmgr' '--blkid' '--fstab' '--esp-list' '--esp-stub' '--color'
+        case 'boot paste'
+            printf '%s\n' '--report' '--color'
+        case 'boot collect'
+            printf '%s\n' '-o' '--output' '--root' '--color'
+        case 'boot diff'
+            printf '%s\n' '--color'
+        case 'boot explain'
+            printf '%s\n' '--color'
+        case 'boot lint'
+            printf '%s\n' '--format' '--color'
+        case 'boot entries'
+            printf '%s\n' '--grub-cfg' '--grubenv' '--default' '--color'
+        case 'boot once'
+            printf '%s\n' '--via' '--grub-cfg' '--efibootmgr' '--color'
+        case 'boot table'
+            printf '%s\n' '--color'
+        case 'boot default show'
+            printf '%s\n' '--grub-cfg' '--grubenv' '--color'
+        case 'boot default set'
+            printf '%s\n' '--file' '--grub-cfg' '--color'
+        case 'boot menu status'
+            printf '%s\n' '--grub-cfg' '--grubenv' '--color'
+        case 'boot menu show'
+            printf '%s\n' '--timeout' '--file' '--color'
+        case 'boot menu hide'
+            printf '%s\n' '--timeout' '--file' '--color'
         case 'doctor'
             printf '%s\n' '--color'
         case 'completion'
@@ -1158,6 +1337,114 @@ function __labkit_value --description 'The values of an option or of an argument
             printf '%s\n' 'auto' 'always' 'never'
         case 'tv kodi list:0'
             __fish_complete_path (commandline -ct)
+        case 'boot check:--root'
+            __fish_complete_path (commandline -ct)
+        case 'boot check:--from'
+            __fish_complete_path (commandline -ct)
+        case 'boot check:--os-prober'
+            __fish_complete_path (commandline -ct)
+        case 'boot check:--table'
+            __fish_complete_path (commandline -ct)
+        case 'boot check:--default-grub'
+            __fish_complete_path (commandline -ct)
+        case 'boot check:--grub-cfg'
+            __fish_complete_path (commandline -ct)
+        case 'boot check:--grubenv'
+            __fish_complete_path (commandline -ct)
+        case 'boot check:--efibootmgr'
+            __fish_complete_path (commandline -ct)
+        case 'boot check:--blkid'
+            __fish_complete_path (commandline -ct)
+        case 'boot check:--fstab'
+            __fish_complete_path (commandline -ct)
+        case 'boot check:--esp-list'
+            __fish_complete_path (commandline -ct)
+        case 'boot check:--esp-stub'
+            __fish_complete_path (commandline -ct)
+        case 'boot check:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'boot paste:--report'
+            true
+        case 'boot paste:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'boot paste:0'
+            true
+        case 'boot collect:-o' 'boot collect:--output'
+            __fish_complete_path (commandline -ct)
+        case 'boot collect:--root'
+            __fish_complete_path (commandline -ct)
+        case 'boot collect:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'boot diff:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'boot diff:0'
+            __fish_complete_path (commandline -ct)
+        case 'boot diff:1'
+            __fish_complete_path (commandline -ct)
+        case 'boot explain:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'boot explain:0'
+            true
+        case 'boot lint:--format'
+            printf '%s\n' 'text' 'json' 'sarif' 'github'
+        case 'boot lint:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'boot lint:0'
+            __fish_complete_path (commandline -ct)
+        case 'boot entries:--grub-cfg'
+            __fish_complete_path (commandline -ct)
+        case 'boot entries:--grubenv'
+            __fish_complete_path (commandline -ct)
+        case 'boot entries:--default'
+            true
+        case 'boot entries:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'boot once:--via'
+            printf '%s\n' 'grub' 'firmware'
+        case 'boot once:--grub-cfg'
+            __fish_complete_path (commandline -ct)
+        case 'boot once:--efibootmgr'
+            true
+        case 'boot once:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'boot once:0'
+            true
+        case 'boot table:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'boot table:0'
+            true
+        case 'boot default show:--grub-cfg'
+            __fish_complete_path (commandline -ct)
+        case 'boot default show:--grubenv'
+            __fish_complete_path (commandline -ct)
+        case 'boot default show:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'boot default set:--file'
+            __fish_complete_path (commandline -ct)
+        case 'boot default set:--grub-cfg'
+            __fish_complete_path (commandline -ct)
+        case 'boot default set:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'boot default set:0'
+            true
+        case 'boot menu status:--grub-cfg'
+            __fish_complete_path (commandline -ct)
+        case 'boot menu status:--grubenv'
+            __fish_complete_path (commandline -ct)
+        case 'boot menu status:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'boot menu show:--timeout'
+            true
+        case 'boot menu show:--file'
+            __fish_complete_path (commandline -ct)
+        case 'boot menu show:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'boot menu hide:--timeout'
+            true
+        case 'boot menu hide:--file'
+            __fish_complete_path (commandline -ct)
+        case 'boot menu hide:--color'
+            printf '%s\n' 'auto' 'always' 'never'
         case 'doctor:--color'
             printf '%s\n' 'auto' 'always' 'never'
         case 'completion:--color'

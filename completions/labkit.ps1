@@ -10,6 +10,7 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
                 'drops' = 'How likely is that drop, and how many tries does it take.'
                 'gopro' = 'Bring every file off a GoPro, verified and resumable.'
                 'tv' = 'Sideload apps to Android TVs over adb.'
+                'boot' = 'Say why a dual boot does not boot, and change its default.'
                 'doctor' = 'Show what labkit finds on this computer.'
                 'completion' = 'Print the completion script for a shell.'
             }
@@ -1186,6 +1187,358 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
             }
             Arguments = @(
                 , 'path'
+            )
+            Repeats = $false
+        }
+        'boot' = @{
+            Commands = [ordered]@{
+                'check' = 'Say what keeps a dual boot from booting.'
+                'paste' = 'Judge somebody''s pasted report: boot-info, boot-repair, a terminal, a forum post.'
+                'collect' = 'Store what `check` reads, with commands that only read, in one archive.'
+                'diff' = 'Say what changed between two collections, and which rules that concerns.'
+                'explain' = 'Explain a rule: what you see, why, how to check it by hand, the fix, how to undo it.'
+                'lint' = 'Check /etc/default/grub and its drop-ins: syntax, keys, values, quoting, duplicates.'
+                'entries' = 'List the GRUB menu as a tree, and say which entry a default starts and why.'
+                'once' = 'Print the command for starting an entry once; nothing is run.'
+                'table' = 'Show the partitions of fdisk, sfdisk, parted or lsblk output: roles, gaps, warnings.'
+                'default' = 'Show or set the entry that starts by default.'
+                'menu' = 'Show or hide the GRUB menu, and set its timeout.'
+            }
+            Options = [ordered]@{
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+            }
+            Arguments = @(
+            )
+            Repeats = $false
+        }
+        'boot check' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--root' = 'Read the system mounted there'
+                '--from' = 'Read collected outputs: a folder or archive'
+                '--os-prober' = 'Output of os-prober'
+                '--table' = 'Output of fdisk, sfdisk or lsblk'
+                '--default-grub' = '/etc/default/grub'
+                '--grub-cfg' = 'The generated menu'
+                '--grubenv' = 'GRUB''s environment block'
+                '--efibootmgr' = 'Output of efibootmgr -v'
+                '--blkid' = 'Output of blkid or lsblk'
+                '--fstab' = '/etc/fstab'
+                '--esp-list' = 'The files on the ESP'
+                '--esp-stub' = 'The ESP''s own grub.cfg'
+                '--all' = 'Show remarks and evidence too'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--root' = 'path'
+                '--from' = 'path'
+                '--os-prober' = 'path'
+                '--table' = 'path'
+                '--default-grub' = 'path'
+                '--grub-cfg' = 'path'
+                '--grubenv' = 'path'
+                '--efibootmgr' = 'path'
+                '--blkid' = 'path'
+                '--fstab' = 'path'
+                '--esp-list' = 'path'
+                '--esp-stub' = 'path'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+            )
+            Repeats = $false
+        }
+        'boot paste' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--report' = 'Which of several reports to judge'
+                '--all' = 'Show remarks and evidence too'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--report' = 'text'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'text'
+            )
+            Repeats = $false
+        }
+        'boot collect' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '-o' = 'The archive to write'
+                '--output' = 'The archive to write'
+                '--root' = 'The system''s files are mounted there'
+                '--redact' = 'Replace identifiers, addresses and names'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '-o' = 'path'
+                '--output' = 'path'
+                '--root' = 'path'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+            )
+            Repeats = $false
+        }
+        'boot diff' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'path'
+                , 'path'
+            )
+            Repeats = $false
+        }
+        'boot explain' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--list' = 'List all rules'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'text'
+            )
+            Repeats = $false
+        }
+        'boot lint' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--format' = 'How findings are written'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--format' = @('text', 'json', 'sarif', 'github')
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'path'
+            )
+            Repeats = $false
+        }
+        'boot entries' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--grub-cfg' = 'The generated grub.cfg'
+                '--grubenv' = 'GRUB''s environment block'
+                '--default' = 'Resolve this GRUB_DEFAULT'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--grub-cfg' = 'path'
+                '--grubenv' = 'path'
+                '--default' = 'text'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+            )
+            Repeats = $false
+        }
+        'boot once' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--via' = 'Who starts it; matters to BitLocker'
+                '--grub-cfg' = 'The generated grub.cfg'
+                '--efibootmgr' = 'Output of efibootmgr; - reads stdin'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--via' = @('grub', 'firmware')
+                '--grub-cfg' = 'path'
+                '--efibootmgr' = 'text'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'text'
+            )
+            Repeats = $false
+        }
+        'boot table' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'text'
+            )
+            Repeats = $false
+        }
+        'boot default' = @{
+            Commands = [ordered]@{
+                'show' = 'Show the entry that grub.cfg starts by default, and why.'
+                'set' = 'Set the entry that starts by default, by its id, in /etc/default/grub.'
+            }
+            Options = [ordered]@{
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+            }
+            Arguments = @(
+            )
+            Repeats = $false
+        }
+        'boot default show' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--grub-cfg' = 'The generated grub.cfg'
+                '--grubenv' = 'GRUB''s environment block'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--grub-cfg' = 'path'
+                '--grubenv' = 'path'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+            )
+            Repeats = $false
+        }
+        'boot default set' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--file' = 'The settings file to read or change'
+                '--grub-cfg' = 'The generated grub.cfg'
+                '-n' = 'Show what would be done, and do nothing'
+                '--dry-run' = 'Show what would be done, and do nothing'
+                '-y' = 'Do it without asking'
+                '--yes' = 'Do it without asking'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--file' = 'path'
+                '--grub-cfg' = 'path'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'text'
+            )
+            Repeats = $false
+        }
+        'boot menu' = @{
+            Commands = [ordered]@{
+                'status' = 'Show the timeout and style in force, and the lines that decide them.'
+                'show' = 'Show the menu at every start.'
+                'hide' = 'Hide the menu; Esc during the timeout still shows it.'
+            }
+            Options = [ordered]@{
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+            }
+            Arguments = @(
+            )
+            Repeats = $false
+        }
+        'boot menu status' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--grub-cfg' = 'The generated grub.cfg'
+                '--grubenv' = 'GRUB''s environment block'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--grub-cfg' = 'path'
+                '--grubenv' = 'path'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+            )
+            Repeats = $false
+        }
+        'boot menu show' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--timeout' = '-1 waits for ever'
+                '--file' = 'The settings file to read or change'
+                '-n' = 'Show what would be done, and do nothing'
+                '--dry-run' = 'Show what would be done, and do nothing'
+                '-y' = 'Do it without asking'
+                '--yes' = 'Do it without asking'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--timeout' = 'text'
+                '--file' = 'path'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+            )
+            Repeats = $false
+        }
+        'boot menu hide' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--timeout' = '-1 waits for ever'
+                '--file' = 'The settings file to read or change'
+                '-n' = 'Show what would be done, and do nothing'
+                '--dry-run' = 'Show what would be done, and do nothing'
+                '-y' = 'Do it without asking'
+                '--yes' = 'Do it without asking'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--timeout' = 'text'
+                '--file' = 'path'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
             )
             Repeats = $false
         }

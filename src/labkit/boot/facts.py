@@ -1,0 +1,336 @@
+"""The facts about one computer: all inputs joined, and what follows from them together."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from labkit.boot.distributions import Family, distribution_of
+from labkit.boot.partition_types import PartitionType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from labkit.boot.bundle import Skipped
+    from labkit.boot.default_grub import GrubSettings
+    from labkit.boot.disks import Disk, Partition
+    from labkit.boot.distributions import Distribution
+    from labkit.boot.findings import Evidence, Finding
+    from labkit.boot.grub_cfg import GrubCfg
+    from labkit.boot.grubenv import Grubenv
+    from labkit.boot.parse.bootinfo import BootFile, BootSector, MbrCode
+    from labkit.boot.parse.efibootmgr import BootEntry, BootList
+    from labkit.boot.parse.esp import EspListing, EspStub
+    from labkit.boot.parse.host import FstabEntry, FullFileSystem, GrubScript
+    from labkit.boot.parse.mkconfig_log import MkconfigLog
+    from labkit.boot.parse.os_prober import OsProberOutput
+    from labkit.boot.topics import Topic
+    from labkit.errors import LabkitError
+
+_LINUX_FILE_SYSTEMS = frozenset({"ext4", "ext3", "ext2", "btrfs", "xfs", "f2fs", "crypto_LUKS"})
+
+__all__ = ["EnvironmentBlock", "Facts", "Menu", "MenuItem"]
+
+
+@dataclass(frozen=True, slots=True)
+class MenuItem:
+    """A menu entry, from grub.cfg itself or from boot-info's shortened form of it.
+
+    Attributes:
+        title: What the menu shows.
+        identifier: Its id; in the shortened form also the UUID of its file system.
+        kind: `windows`, `linux`, `submenu`, `firmware`, `chainload` or `other`.
+        loader: What it chainloads.
+        file_systems: UUIDs that it searches.
+        evidence: Its line.
+    """
+
+    title: str
+    identifier: str
+    kind: str
+    loader: str | None
+    file_systems: tuple[str, ...]
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Menu:
+    """The generated menu.
+
+    Attributes:
+        items: Its entries at every depth.
+        cfg: The parsed grub.cfg; None for boot-info's shortened form.
+        searched: Every UUID that it looks for, with the line.
+        ran_os_prober: 30_os-prober wrote its part, perhaps an empty one.
+        os_prober_wrote: 30_os-prober wrote entries or settings.
+        source: The input as a whole.
+        syntax_error: Where GRUB stops reading it.
+        header_default: The value that 00_header gives `default` where no next_entry is set.
+    """
+
+    items: tuple[MenuItem, ...]
+    cfg: GrubCfg | None
+    searched: tuple[tuple[str, Evidence], ...]
+    ran_os_prober: bool
+    os_prober_wrote: bool
+    source: Evidence
+    syntax_error: Evidence | None
+    header_default: Evidence | None = None
+
+    @property
+    def uses_bls(self) -> bool:
+        """Whether entries come from loader/entries."""
+        return self.cfg is not None and self.cfg.uses_bls
+
+    @property
+    def starts_linux(self) -> bool:
+        """Whether it holds a Linux entry: a menu without one is a part of a file."""
+        return self.uses_bls or any(item.kind == "linux" for item in self.items)
+
+    @property
+    def windows(self) -> tuple[MenuItem, ...]:
+        """Its entries that start Windows."""
+        return tuple(item for item in self.items if item.kind == "windows")
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentBlock:
+    """grubenv; `block` is None where it cannot be read, and `problem` says why."""
+
+    block: Grubenv | None
+    problem: str | None
+    evidence: Evidence
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that is known about one computer; what no input told is None or empty.
+
+    Attributes:
+        topics: The questions that inputs answered.
+        distribution: Whose GRUB it is.
+        disks: Whole disks with their tables.
+        partitions: All partitions, joined from tables and file-system lists.
+        volumes: Everything with a file system that is no partition: whole disks, LVM, LUKS, RAID.
+        boot_list: The firmware's list.
+        prober: What os-prober printed.
+        log: What update-grub printed.
+        esps: The files of each listed ESP.
+        stub: The ESP's own grub.cfg.
+        settings: /etc/default/grub.
+        menu: The generated menu.
+        environment: grubenv.
+        fstab: The mounts of the installed Linux.
+        running_mode: `uefi` or `bios`, the mode of the system that collected the inputs.
+        mode_evidence: The line that tells it.
+        secure_boot: Whether Secure Boot is on.
+        boot_sectors: What the first sectors of partitions hold.
+        mbr_codes: What the first sectors of disks hold.
+        boot_files: Files that start systems, by partition.
+        packages: Lines about installed packages.
+        full: File systems with their fill level.
+        scripts: The files of /etc/grub.d.
+        os_release: os-release of the installed Linux.
+        clock_is_local: Whether the hardware clock keeps local time.
+        messages: Lines of other inputs by topic: ntfs-3g, grub-install, lspci, the screen, sgdisk.
+        unread: Inputs that could not be read as what they are.
+        skipped: Inputs that were not read at all.
+    """
+
+    topics: frozenset[Topic] = frozenset()
+    distribution: Distribution = field(default_factory=lambda: distribution_of(Family.UNKNOWN))
+    disks: tuple[Disk, ...] = ()
+    partitions: tuple[Partition, ...] = ()
+    volumes: tuple[Partition, ...] = ()
+    boot_list: BootList | None = None
+    prober: OsProberOutput | None = None
+    log: MkconfigLog | None = None
+    esps: tuple[EspListing, ...] = ()
+    stub: EspStub | None = None
+    settings: GrubSettings | None = None
+    menu: Menu | None = None
+    environment: EnvironmentBlock | None = None
+    fstab: tuple[FstabEntry, ...] | None = None
+    running_mode: str | None = None
+    mode_evidence: Evidence | None = None
+    secure_boot: tuple[bool, Evidence] | None = None
+    boot_sectors: tuple[BootSector, ...] = ()
+    mbr_codes: tuple[MbrCode, ...] = ()
+    boot_files: tuple[BootFile, ...] = ()
+    packages: tuple[Evidence, ...] = ()
+    full: tuple[FullFileSystem, ...] = ()
+    scripts: tuple[GrubScript, ...] = ()
+    os_release: Mapping[str, str] = field(default_factory=dict)
+    clock_is_local: tuple[bool, Evidence] | None = None
+    messages: Mapping[str, tuple[Evidence, ...]] = field(default_factory=dict)
+    unread: tuple[LabkitError, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+
+    # --- partitions -----------------------------------------------------------------------
+
+    @cached_property
+    def esp_partitions(self) -> tuple[Partition, ...]:
+        """Partitions typed as ESP on whole disks."""
+        return tuple(p for p in self.partitions if p.type is PartitionType.ESP)
+
+    @cached_property
+    def by_uuid(self) -> Mapping[str, Partition]:
+        """Lower-case file-system UUID -> partition."""
+        return {p.uuid.lower(): p for p in (*self.volumes, *self.partitions) if p.uuid}
+
+    @cached_property
+    def by_partuuid(self) -> Mapping[str, Partition]:
+        """Lower-case PARTUUID -> partition."""
+        return {p.partuuid.lower(): p for p in self.partitions if p.partuuid}
+
+    def partition(self, device: str) -> Partition | None:
+        """Find the partition `device`."""
+        return next((p for p in self.partitions if p.device == device), None)
+
+    def partition_of(self, entry: BootEntry) -> Partition | None:
+        """Find the partition that a firmware entry names."""
+        return self.by_partuuid.get(entry.node.partuuid) if entry.node else None
+
+    def disk(self, device: str) -> Disk | None:
+        """Find the disk `device`."""
+        return next((d for d in self.disks if d.device == device), None)
+
+    @cached_property
+    def lists_every_file_system(self) -> bool:
+        """Whether the list of file systems is whole: no other input contradicts it.
+
+        It is cut where a table shows a partition with a typical content that the list lacks, or
+        where fstab's root is not in it. A closed container (LUKS, LVM, RAID) hides its own.
+        """
+        listed = {p.device for p in self.partitions if p.fstype or p.uuid or p.partuuid}
+        expected = {
+            p.device
+            for p in self.partitions
+            if p.start is not None and p.type in {PartitionType.LINUX, PartitionType.ESP}
+        }
+        roots = [e for e in self.fstab or () if e.mount == "/" and e.uuid]
+        containers = {"crypto_LUKS", "LVM2_member", "linux_raid_member", "zfs_member"}
+        is_closed = any(p.fstype in containers for p in self.partitions) and not any(
+            v.fstype and v.fstype != "iso9660" for v in self.volumes
+        )
+        return (
+            bool(self.by_uuid)
+            and not is_closed
+            and expected <= listed
+            and all((e.uuid or "").lower() in self.by_uuid for e in roots)
+        )
+
+    @cached_property
+    def lists_every_disk(self) -> bool:
+        """Whether the tables show every disk that another input names."""
+        tables = {d.device for d in self.disks if d.partitions}
+        named = {p.disk for p in self.partitions if p.fstype or p.partuuid}
+        return bool(tables) and bool(self.by_partuuid) and named <= tables | _removable(self)
+
+    # --- what is installed ----------------------------------------------------------------
+
+    @cached_property
+    def windows_loader(self) -> Evidence | None:
+        """The line that lists Windows' boot manager on an ESP."""
+        for esp in self.esps:
+            if found := esp.find("/efi/microsoft/boot/bootmgfw.efi"):
+                return found
+        if self.prober is not None:
+            for system in self.prober.systems:
+                if system.kind == "efi" and system.is_windows:
+                    return system.evidence
+        return None
+
+    @cached_property
+    def windows_volumes(self) -> tuple[Evidence, ...]:
+        """Lines that show an installed Windows itself, not merely a data disk with NTFS."""
+        found = [f.evidence for f in self.boot_files if re.search(r"/winload\.e(xe|fi)$", f.path)]
+        for disk in dict.fromkeys(p.disk for p in self.partitions):
+            here = [p for p in self.partitions if p.disk == disk]
+            kinds = {p.type for p in here}
+            has_esp = PartitionType.ESP in kinds
+            # An MSR alone is on every GPT disk that Windows made, also on pure data disks.
+            has_system = PartitionType.RECOVERY in kinds or (has_esp and PartitionType.MSR in kinds)
+            for p in here:
+                is_data = p.type is PartitionType.MICROSOFT_DATA and has_system
+                if is_data or (p.fstype == "BitLocker" and has_esp):
+                    found += p.evidence[:1]
+        return tuple(found)
+
+    @cached_property
+    def windows_evidence(self) -> tuple[Evidence, ...]:
+        """Lines that show that Windows is installed, the strongest first."""
+        found = [self.windows_loader] if self.windows_loader else []
+        if self.boot_list is not None:
+            found += [
+                e.evidence
+                for e in self.boot_list.entries
+                if e.has_windows_data or (e.loader or "").startswith("/efi/microsoft/")
+            ]
+        if self.prober is not None:
+            found += [s.evidence for s in self.prober.systems if s.is_windows]
+        return (*found, *self.windows_volumes)
+
+    @cached_property
+    def linux_evidence(self) -> tuple[Evidence, ...]:
+        """Lines that show that a Linux is installed."""
+        found = [e.evidence for e in self.fstab or () if e.mount == "/"]
+        found += [
+            p.evidence[0]
+            for p in self.partitions
+            if p.evidence
+            and p.type is not PartitionType.EXTENDED
+            and (
+                p.fstype in _LINUX_FILE_SYSTEMS
+                or p.type in {PartitionType.LINUX, PartitionType.LVM}
+            )
+        ]
+        if self.menu is not None and self.menu.starts_linux:
+            found.append(self.menu.source)
+        return tuple(found)
+
+    @cached_property
+    def linux_uefi_folders(self) -> tuple[str, ...]:
+        """Folders of Linux loaders on the listed ESPs."""
+        return tuple(folder for esp in self.esps for folder in esp.linux_folders)
+
+    @cached_property
+    def starts_by_uefi(self) -> bool | None:
+        """Whether this computer starts its systems by UEFI; None where nothing tells."""
+        if self.boot_list is not None:
+            return self.boot_list.is_supported
+        if self.running_mode is not None:
+            return self.running_mode == "uefi"
+        return True if self.windows_loader and self.esp_partitions else None
+
+    @cached_property
+    def settings_findings(self) -> tuple[Finding, ...]:
+        """What is wrong with the settings files by themselves."""
+        if self.settings is None:
+            return ()
+        from labkit.boot.settings_lint import lint_settings
+
+        return lint_settings(self.settings)
+
+    @cached_property
+    def lists_every_esp(self) -> bool:
+        """Whether the files of every ESP are listed."""
+        named = {esp.device for esp in self.esps if esp.device}
+        known = {p.device for p in self.esp_partitions}
+        return bool(self.esps) and (known <= named if named else len(known) <= 1)
+
+
+def _removable(facts: Facts) -> set[str]:
+    """Disks that hold nothing but FAT: sticks and cards, which other lists may leave out."""
+    disks = {p.disk for p in facts.partitions}
+    return {
+        d
+        for d in disks
+        if all(
+            p.is_fat or p.fstype in {None, "iso9660", "exfat"}
+            for p in facts.partitions
+            if p.disk == d
+        )
+    }

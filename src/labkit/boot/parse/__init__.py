@@ -1,0 +1,1 @@
+"""Parsers: the outputs of the tools, read into frozen dataclasses."""

@@ -1,0 +1,196 @@
+"""`fdisk -l`, complete or as boot-info shortens it, in any of its languages."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from labkit.boot.disks import (
+    Disk,
+    Partition,
+    device_path,
+    disk_of,
+    is_optical,
+    is_whole_disk,
+    merge_disks,
+)
+from labkit.boot.parse.refusal import not_a
+from labkit.boot.partition_types import type_of_id, type_of_name
+
+if TYPE_CHECKING:
+    from labkit.boot.documents import Document
+    from labkit.boot.findings import Evidence
+    from labkit.boot.partition_types import PartitionType
+
+__all__ = ["parse_fdisk"]
+
+_GUID = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+_COUNT = r"([\d.,'\s\u00a0\u202f]*\d)"
+# `Disk /dev/sda: 477 GiB, 512110190592 bytes, 1000215216 sectors` in any of fdisk's languages:
+# the device, and at the end two large numbers, each beside its unit's name.
+_DISK_LINE = re.compile(
+    r"^(?:[^\s\d:]+ )?(?P<device>\S+?)\s?[:\uff1a]\s?(?P<sizes>\S.*[,\uff0c].*)\Z"
+)
+_LABEL_LINE = re.compile(r"[:\uff1a]\s*(gpt|dos)\s*\Z")
+_ID_LINE = re.compile(rf"[:\uff1a]\s*({_GUID}|0x[0-9a-f]{{8}})\s*\Z", re.IGNORECASE)
+_SECTOR_LINE = re.compile(r"\(.*/.*\)\s?[:\uff1a]\s*(\d{3,5})\s\S+\s/\s(\d{3,5})\s")
+_MODEL_LINE = r"^(?:Disk model|Festplattenmodell|Modelo de disco)\s*[:\uff1a]\s*(.+)"
+_ROW = re.compile(
+    r"^(?P<device>\S*[A-Za-z./]\S*?\d{1,3})\s+(?P<active>\*\s+)?"
+    r"(?P<start>\d+)[+-]?\s+(?P<end>\d+)[+-]?\s+(?P<count>\d+)[+-]?\s+(?P<rest>\S.*)\Z"
+)
+_SIZE_WORD = re.compile(r"^\d+(?:[.,]\d+)?[KMGTPE]?i?B?\s+(?=\S)")
+_MBR_TYPE = re.compile(r"^([0-9a-f]{1,2})\s+(\S.*)\Z")
+_COMPLAINTS = (
+    "GPT PMBR size mismatch",
+    "The backup GPT table is not on the end of the device",
+    "The backup GPT table is corrupt",
+    "The primary GPT table is corrupt",
+)
+_BACKUP_MOVED = (
+    r"backup GPT table is not|GPT-Sicherungstabelle|tabla GPT de respaldo|table GPT de sauvegarde"
+    r"|Резервну таблицю GPT|Zapasowa tablica GPT|tabela GPT backup|Záložní tabulka GPT"
+    r"|备份 GPT 表|GPTテーブルのバックアップ|GTP-tabellen finns inte"
+)
+
+
+def _is_complaint(line: str) -> bool:
+    if "GPT" not in line and "GTP" not in line:  # One translation has the letters mixed up.
+        return False
+    return any(text in line for text in _COMPLAINTS) or bool(re.search(_BACKUP_MOVED, line))
+
+
+def parse_fdisk(document: Document) -> tuple[Disk, ...]:
+    """Read `fdisk -l`, complete or as boot-info shortens it, in any language.
+
+    Raises:
+        InputError: It holds no table of fdisk.
+    """
+    reader = _FdiskReader(document)
+    for number, line in enumerate(document.lines, 1):
+        reader.read(number, line.strip())
+    disks = reader.finish()
+    if not disks:
+        raise not_a(document, "a table of fdisk")
+    return disks
+
+
+class _FdiskReader:
+    """The state between the lines of `fdisk -l`: the disk being read, complaints without one."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._disks: list[Disk] = []
+        self._fields: dict[str, object] | None = None
+        self._rows: list[Partition] = []
+        self._pending: list[Evidence] = []
+
+    def read(self, number: int, line: str) -> None:
+        if not line:
+            return
+        if _is_complaint(line):
+            self._pending.append(self._document.at(number))
+        elif row := _ROW.match(line):
+            self._read_row(number, row)
+        elif disk := self._disk_line(line):
+            self._begin(number, *disk)
+        elif self._fields is not None:
+            self._read_property(line)
+
+    def finish(self) -> tuple[Disk, ...]:
+        self._end()
+        if self._pending and len(self._disks) == 1:
+            # stderr was captured after stdout, or alone beside one disk: it can mean no other.
+            self._disks = [
+                *merge_disks(
+                    [
+                        *self._disks,
+                        Disk(self._disks[0].device, complaints=tuple(self._pending)),
+                    ]
+                )
+            ]
+        return tuple(d for d in self._disks if is_whole_disk(d.device) and not is_optical(d.device))
+
+    @staticmethod
+    def _disk_line(line: str) -> tuple[str, int, int | None] | None:
+        match = _DISK_LINE.match(line)
+        if not match or _ID_LINE.search(line):
+            return None
+        numbers = [int(re.sub(r"\D", "", n)) for n in re.findall(_COUNT, match["sizes"])]
+        large = [n for n in numbers if n >= 10**6 // 2]
+        if not large or not re.search(r"[a-z]", match["device"]):
+            return None
+        size_bytes = large[0]
+        sectors = large[1] if len(large) > 1 and large[1] < size_bytes else None
+        return match["device"], size_bytes, sectors
+
+    def _begin(self, number: int, device: str, size_bytes: int, sectors: int | None) -> None:
+        self._end()
+        self._fields = {
+            "device": device_path(device),
+            "size_bytes": size_bytes,
+            "sectors": sectors,
+            "evidence": (self._document.at(number),),
+            "complaints": tuple(self._pending),
+        }
+        if sectors:
+            self._fields["sector_bytes"] = size_bytes // sectors
+        self._pending = []
+
+    def _read_property(self, line: str) -> None:
+        fields = self._fields
+        if fields is None:
+            return
+        if match := _LABEL_LINE.search(line):
+            fields["scheme"] = match[1]
+        elif match := _ID_LINE.search(line):
+            fields["disk_id"] = match[1].lower()
+            fields.setdefault("scheme", "dos" if match[1].startswith("0x") else "gpt")
+        elif match := _SECTOR_LINE.search(line):
+            fields["sector_bytes"] = int(match[1])
+            fields["physical_sector_bytes"] = int(match[2])
+        elif match := re.match(_MODEL_LINE, line):
+            fields["model"] = match[1].strip()
+
+    def _read_row(self, number: int, row: re.Match[str]) -> None:
+        device = device_path(row["device"])
+        if self._fields is None or self._fields["device"] != disk_of(device):
+            self._end()
+            self._fields = {"device": disk_of(device), "complaints": tuple(self._pending)}
+            self._pending = []
+        start, end = int(row["start"]), int(row["end"])
+        if start == end == 0:
+            return  # An empty slot of an old table.
+        type_id, kind = _row_type(row["rest"], self._fields.get("scheme"))
+        scheme = "dos" if type_id and type_id.startswith("0x") else "gpt"
+        self._fields.setdefault("scheme", scheme)
+        self._rows.append(
+            Partition(
+                device,
+                start=start,
+                size=end - start + 1,
+                scheme=scheme,
+                type_id=type_id,
+                type=kind,
+                active=bool(row["active"]) if scheme == "dos" else None,
+                evidence=(self._document.at(number),),
+            )
+        )
+
+    def _end(self) -> None:
+        if self._fields is not None:
+            self._disks.append(Disk(**self._fields, partitions=tuple(self._rows)))  # type: ignore[arg-type]  # the fields are Disk's own
+        self._fields, self._rows = None, []
+
+
+def _row_type(rest: str, scheme: object) -> tuple[str | None, PartitionType]:
+    """Read what follows the three numbers of a row: `100M EFI System`, `2G  7 HPFS/NTFS/exFAT`."""
+    text = _SIZE_WORD.sub("", rest, count=1) if not _MBR_TYPE.match(rest) else rest
+    mbr = None if scheme == "gpt" else _MBR_TYPE.match(text)
+    if mbr is None and scheme != "gpt" and (mbr := _MBR_TYPE.match(_SIZE_WORD.sub("", rest))):
+        text = mbr.string
+    if mbr:
+        return f"0x{mbr[1]:0>2}", type_of_id(mbr[1])
+    if re.fullmatch(_GUID, text):
+        return text.lower(), type_of_id(text)
+    return None, type_of_name(text)

@@ -1,0 +1,213 @@
+"""Pasted reports: boot-info, boot-repair, a terminal session or a forum post, cut into outputs.
+
+What pastes suffer on the way is undone first: HTML entities and tags, quoted lines, colours,
+wrapped lines. Parsers cope with lost TABs and columns themselves.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from labkit.boot.bundle import bundle_of
+from labkit.boot.documents import Document
+from labkit.boot.kinds import Kind, recognise
+from labkit.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from labkit.boot.bundle import Bundle
+
+__all__ = ["Report", "cut_paste"]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One report of a paste: the line where it begins, and its inputs."""
+
+    line: int
+    bundle: Bundle
+
+
+# Each begins a boot-info report; a second one begins a second computer or a later run.
+_BANNER = re.compile(r"^\s*(?:=+\s*)?Boot Info Summary\s*:?\s*=*\s*\Z", re.IGNORECASE)
+_RULED = re.compile(r"^\s*={3,}\s*(\S.*?)\s*:?\s*={3,}\s*\Z")
+_UNDERLINED = re.compile(r"^\s*\"?(\S.*?)\"?:?\s*_{5,}\s*\Z")
+_DEVICE = re.compile(r"^(?:/dev/)?(?:sd|hd|vd|nvme|mmcblk)\w+\Z")
+_PROMPT = re.compile(
+    r"^\s*(?:\[?[\w.-]+@[\w.-]+[^$#]*\]?[$#]|\$|#)\s+(?:sudo\s+)?"
+    r"(?P<command>(?:os-prober|efibootmgr|s?fdisk|s?gdisk|blkid|lsblk|parted|cat|grep|update-grub"
+    r"|grub2?-mkconfig|find|ls|df|mokutil|timedatectl|lspci|grub-install)\b.*)"
+)
+_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_TAG = re.compile(r"</?(?:pre|code|br|p|div|span|tt|b|i|a|li|ul)\b[^>]*>", re.IGNORECASE)
+
+
+def cut_paste(document: Document) -> tuple[Report, ...]:
+    """Cut a paste into reports, and each report into the outputs that it holds.
+
+    Raises:
+        InputError: Nothing in it is an output that labkit reads.
+    """
+    lines = _repaired(document.text).split("\n")
+    starts = [n for n, line in enumerate(lines) if _BANNER.match(line)]
+    # What stands before the first banner belongs to it.
+    cuts = [0, *starts[1:], len(lines)]
+    reports = []
+    for begin, end in pairwise(cuts):
+        documents = list(_outputs(lines[begin:end], begin))
+        bundle = bundle_of(document.name, documents, keep_order=True)
+        if bundle.inputs:
+            reports.append(Report(begin + 1, bundle))
+    if not reports:
+        raise InputError(
+            f"{document.name} holds no output that labkit reads",
+            hint="paste the outputs of: sudo fdisk -l, lsblk -f, efibootmgr -v, sudo os-prober",
+            code="no-inputs",
+        )
+    return tuple(reports)
+
+
+def _repaired(text: str) -> str:
+    """Undo what mail, forums and terminals do to text."""
+    text = _ANSI.sub("", text)
+    if re.search(r"&(?:#\d+|#x[0-9a-f]+|quot|lt|gt|amp|nbsp);", text, re.IGNORECASE):
+        text = html.unescape(_TAG.sub(lambda m: "\n" if m[0].startswith("<br") else "", text))
+    text = text.replace("\N{NO-BREAK SPACE}", " ")
+    lines = text.split("\n")
+    filled = [line for line in lines if line.strip()]
+    if filled and all(line.startswith(">") for line in filled):
+        lines = [re.sub(r"^> ?", "", line) for line in lines]
+    return "\n".join(lines)
+
+
+def _outputs(lines: list[str], offset: int) -> Iterator[Document]:
+    for heading, begin, end in _sections(lines):
+        yield from _documents(heading, lines[begin:end], offset + begin)
+
+
+def _sections(lines: list[str]) -> Iterator[tuple[str | None, int, int]]:
+    """Cut at headings: ruled (boot-info), underlined (its parts), and shell prompts."""
+    heading, begin = None, 0
+    for number, line in enumerate(lines):
+        found = _heading(line)
+        if found is not None:
+            yield heading, begin, number
+            heading, begin = found, number + 1
+    yield heading, begin, len(lines)
+
+
+def _heading(line: str) -> str | None:
+    if match := _RULED.match(line):
+        return match[1]
+    if (match := _UNDERLINED.match(line)) and not _DEVICE.match(match[1].rstrip(":")):
+        return match[1]
+    if match := _PROMPT.match(line):
+        return match["command"]
+    return None
+
+
+# How the first line of an output looks, where no heading announces it.
+_BEGINNINGS = tuple(
+    (kind, re.compile(pattern))
+    for kind, pattern in (
+        (Kind.EFIBOOTMGR, r"^\s*Boot(?:Current|Order|Next|[0-9A-F]{4}[* ])"),
+        (Kind.PARTED, r"^BYT;|^(?:/dev/)?\w+:[\d.]+\w+:\w*:\d+:\d+:(?:gpt|msdos)"),
+        (
+            Kind.FDISK,
+            (
+                r"^(?:Disk|Festplatte|Disco|Disque|Диск|Dysk|Schijf) (?:/dev/)?\w+ ?:.*\d{6}"
+                r"|^(?:/dev/|sd|nvme|vd|hd)\w*\d\s+(?:\*\s+)?\d+\s+\d+\s+\d+\s"
+            ),
+        ),
+        (Kind.LSBLK_TREE, r"^NAME\s+[A-Z]"),
+        (Kind.BLKID, r'^/dev/\S+: .*(?:UUID|TYPE)="'),
+        (Kind.OS_PROBER, r"^/dev/[^:\s]+(?:@[^:]*)?:[^:]+:[^:]+:(?:efi|chain|linux)\b"),
+        (Kind.DEFAULT_GRUB, r"^(?:export )?#?GRUB_[A-Z_]+="),
+        (Kind.FSTAB, r"^(?:UUID=|/dev/disk/by-)\S+\s+\S+\s+\w+\s"),
+        (Kind.MKCONFIG_LOG, r"^(?:Generating grub|Sourcing file|Found linux image)"),
+        (Kind.ESP_STUB, r"^search\.fs_uuid "),
+        (Kind.GRUB_CFG, r"^### BEGIN /etc/grub\.d|^menuentry "),
+        (Kind.SECURE_BOOT, r"^SecureBoot (?:enabled|disabled)"),
+        (Kind.FIRMWARE, r"(?:EFI|BIOS|CSM)[ -]mode|is in Legacy"),
+    )
+)
+
+
+def _documents(heading: str | None, lines: list[str], offset: int) -> Iterator[Document]:
+    """Make one document of a section, or several where outputs follow each other in it."""
+    runs = list(_runs(lines))
+    if len(runs) <= 1 and heading is not None:
+        runs = [(runs[0][0] if runs else None, 0, len(lines))]
+    for kind, begin, end in runs:
+        name = _name(heading, kind)
+        body = _unwrapped(kind, lines[begin:end])
+        if not "".join(body).strip():
+            continue
+        # Blank lines stand for what comes before, so that line numbers are the paste's own.
+        text = "\n" * (offset + begin) + "\n".join(body)
+        document = Document.of(name, text)
+        if kind is Kind.GRUB_CFG or recognise(document) is not None:
+            yield document
+
+
+def _name(heading: str | None, kind: Kind | None) -> str:
+    name = re.sub(r"\s*\(filtered\)|\s*\(\d+/\d+\)", "", heading or "").strip(" :\"'")
+    return name or (kind.value if kind else "paste")
+
+
+def _runs(lines: list[str]) -> Iterator[tuple[Kind | None, int, int]]:
+    """Cut lines without headings where another tool's output begins."""
+    current: Kind | None = None
+    begin = 0
+    for number, line in enumerate(lines):
+        kind = next((k for k, pattern in _BEGINNINGS if pattern.search(line)), None)
+        if kind is None or kind is current or _belongs(kind, current):
+            continue
+        if current is not None:
+            yield current, begin, number
+            begin = number
+        current = kind
+    if current is not None:
+        yield current, begin, len(lines)
+
+
+def _belongs(kind: Kind, current: Kind | None) -> bool:
+    """Tell whether a line that could begin another output is a part of the current one."""
+    return current is Kind.GRUB_CFG and kind in {Kind.ESP_STUB, Kind.GRUB_CFG}
+
+
+_ENTRY_START = re.compile(
+    r"^\s*(?:Boot(?:[0-9A-F]{4}|Order|Next|Current)|Timeout|Mirror|No BootOrder|\*\*|dp:|data:)"
+)
+
+
+def _unwrapped(kind: Kind | None, lines: list[str]) -> list[str]:
+    """Join lines of efibootmgr that a narrow window has wrapped, keeping their number."""
+    if kind is not Kind.EFIBOOTMGR:
+        return lines
+    result = list(lines)
+    last: int | None = None
+    for number, line in enumerate(lines):
+        if _ENTRY_START.match(line):
+            last = number
+        elif last is not None and line.strip() and number == last + 1 + _joined(result, last):
+            before = result[last]
+            is_entry = re.match(r"\s*Boot[0-9A-F]{4}", before) and "(" in before
+            if not is_entry or not re.search(r"[(),\\/.\w-]\s*\Z", before):
+                continue
+            result[last] = before.rstrip() + line.strip()
+            result[number] = ""
+    return result
+
+
+def _joined(lines: list[str], last: int) -> int:
+    """Count the emptied lines behind `last`: those already joined to it."""
+    count = 0
+    while last + 1 + count < len(lines) and not lines[last + 1 + count]:
+        count += 1
+    return count

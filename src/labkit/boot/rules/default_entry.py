@@ -1,0 +1,301 @@
+"""Rules about the entry that starts by default."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from labkit.boot.distributions import Family
+from labkit.boot.findings import Confidence, Evidence, Severity
+from labkit.boot.rules.base import Effect, Hit, rule
+from labkit.boot.topics import Topic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from labkit.boot.default_entry import Resolution
+    from labkit.boot.facts import Facts
+
+__all__ = ["RULES"]
+
+_BY_ID = "labkit boot default set ID (labkit boot entries lists the ids)"
+
+
+def default_value(facts: Facts) -> tuple[str, Evidence] | None:
+    """Give GRUB_DEFAULT, or what grub.cfg sets where the settings are not given."""
+    if facts.settings is not None:
+        setting = facts.settings.settings.get("GRUB_DEFAULT")
+        if setting is None or setting.value is None:
+            return None
+        line = f"GRUB_DEFAULT={setting.value}"
+        return setting.value, Evidence(setting.file, setting.line, line)
+    written = facts.menu.header_default if facts.menu else None
+    if written is None:
+        return None
+    return ("saved" if written.text == "${saved_entry}" else written.text), written
+
+
+def resolve(facts: Facts, value: str) -> Resolution | None:
+    """Resolve a value against a whole grub.cfg; None where there is none."""
+    if facts.menu is None or facts.menu.cfg is None or not facts.menu.starts_linux:
+        return None
+    from labkit.boot.default_entry import resolve_grub_default
+
+    block = facts.environment.block if facts.environment else None
+    return resolve_grub_default(
+        value,
+        facts.menu.cfg,
+        block.variables if block else None,
+        order="fedora" if facts.distribution.family is Family.FEDORA else "upstream",
+    )
+
+
+def _verdict(facts: Facts) -> tuple[str, str, Evidence, Resolution | None] | None:
+    """Name the one of D01, D02, D06 and D07 that fits the value, if any does."""
+    found = default_value(facts)
+    if found is None:
+        return None
+    value, evidence = found
+    if value in {"", "0", "saved"}:
+        return None
+    resolution = resolve(facts, value)
+    uses_bls = facts.menu is not None and facts.menu.uses_bls
+    if uses_bls and (resolution is None or not resolution.exact):
+        return None  # Its entries are in files that were perhaps not given.
+    first = value.partition(">")[0].strip()
+    rule_id = None
+    if resolution is not None and resolution.nested and not resolution.exact:
+        rule_id = "D07"
+    elif re.match(r"\d", first) and (not first.isdecimal() or re.match(r"0\d", first)):
+        rule_id = "D06"
+    elif resolution is not None and not resolution.exact:
+        rule_id = "D02"
+    elif re.fullmatch(r"\s*\d+", value) and not uses_bls:
+        rule_id = "D01"
+    return (rule_id, value, evidence, resolution) if rule_id else None
+
+
+def _hits(facts: Facts, rule_id: str, message: str) -> Iterator[Hit]:
+    verdict = _verdict(facts)
+    if verdict is None or verdict[0] != rule_id:
+        return
+    _, value, evidence, resolution = verdict
+    text = message.format(value=value)
+    if resolution is not None and resolution.entry is not None:
+        text += f"; GRUB starts `{resolution.entry.title}`: {resolution.reason}"
+    yield Hit(text, (evidence,), fix=_fix(resolution))
+
+
+def _fix(resolution: Resolution | None) -> str:
+    if resolution is not None and resolution.nested:
+        entry = resolution.nested[0]
+        return f"labkit boot default set '{entry.path}' (its path by ids is written for you)"
+    if resolution is not None and resolution.exact and resolution.entry is not None:
+        return f"labkit boot default set '{resolution.entry.id}'"
+    return _BY_ID
+
+
+@rule(
+    "D01",
+    "the default is a bare number",
+    Severity.WARN,
+    Effect.SETTING_IGNORED,
+    needs=((Topic.SETTINGS, Topic.MENU),),
+    see="After a kernel update another system starts.",
+    why="Entries are counted from the top. A new one before the chosen one moves the number.",
+    check="grep GRUB_DEFAULT /etc/default/grub",
+    fix="Use the entry's id: labkit boot default set ID",
+    undo="Put the number back.",
+)
+def bare_number(facts: Facts) -> Iterator[Hit]:
+    """The value is a plain number above 0."""
+    yield from _hits(facts, "D01", "the default is entry number {value}, which moves with the menu")
+
+
+@rule(
+    "D02",
+    "the default names no entry",
+    Severity.WARN,
+    Effect.SETTING_IGNORED,
+    needs=(Topic.MENU,),
+    see="The first entry starts, whatever GRUB_DEFAULT says.",
+    why="GRUB compares titles and ids exactly; without a match it takes entry 0, silently.",
+    check="labkit boot entries",
+    fix="Use an id that the menu has.",
+    undo="Put the old value back.",
+)
+def names_nothing(facts: Facts) -> Iterator[Hit]:
+    """Nothing in a whole menu has this title or id."""
+    yield from _hits(facts, "D02", "no menu entry is called `{value}`")
+
+
+@rule(
+    "D03",
+    "the last choice is not remembered",
+    Severity.WARN,
+    Effect.SETTING_IGNORED,
+    needs=((Topic.SETTINGS, Topic.MENU),),
+    see="GRUB does not come back to what was chosen last.",
+    why=(
+        "GRUB_DEFAULT=saved only reads saved_entry; it is written by grub-set-default, or by each "
+        "entry where GRUB_SAVEDEFAULT=true. Fedora and openSUSE are delivered like that on purpose."
+    ),
+    check="grub-editenv list",
+    fix="sudo grub-set-default ID, or GRUB_SAVEDEFAULT=true and update-grub.",
+    undo="sudo grub-editenv - unset saved_entry",
+)
+def nothing_saved(facts: Facts) -> Iterator[Hit]:
+    """`saved` without a saved entry, or with one that names nothing."""
+    found = default_value(facts)
+    if found is None or found[0] != "saved":
+        return
+    remembers = facts.settings is not None and facts.settings.value("GRUB_SAVEDEFAULT") == "true"
+    block = facts.environment.block if facts.environment else None
+    saved = block.variables.get("saved_entry") if block else None
+    if saved:
+        resolution = resolve(facts, "saved")
+        if facts.menu is None or facts.menu.uses_bls or resolution is None or resolution.exact:
+            return
+        line = Evidence(facts.environment.evidence.input, block.lines["saved_entry"], saved)  # type: ignore[union-attr]  # a block has its environment
+        yield Hit(f"the saved entry `{saved}` is not in the menu", (found[1], line))
+    elif not remembers and facts.settings is not None:
+        message = "the default is the saved entry, but no choice is saved automatically"
+        yield Hit(message, (found[1],), Severity.INFO, Confidence.LIKELY)
+
+
+@rule(
+    "D04",
+    "saving the choice has no effect",
+    Severity.WARN,
+    Effect.SETTING_IGNORED,
+    needs=(Topic.SETTINGS,),
+    see="GRUB_SAVEDEFAULT=true is set, and still the same entry starts.",
+    why="The choice is written into grubenv, but only GRUB_DEFAULT=saved reads it from there.",
+    check="grep -E 'GRUB_(SAVE)?DEFAULT' /etc/default/grub",
+    fix="GRUB_DEFAULT=saved, then update-grub.",
+    undo="Put the old value back.",
+)
+def saved_in_vain(facts: Facts) -> Iterator[Hit]:
+    """SAVEDEFAULT without DEFAULT=saved."""
+    settings = facts.settings
+    if settings is None or settings.value("GRUB_SAVEDEFAULT") != "true":
+        return
+    default = settings.settings.get("GRUB_DEFAULT")
+    if default is None or (default.value is not None and default.value != "saved"):
+        line = settings.settings["GRUB_SAVEDEFAULT"]
+        yield Hit(
+            "the choice is saved at every start, but the default is not the saved entry",
+            (Evidence(line.file, line.line, "GRUB_SAVEDEFAULT=true"),),
+        )
+
+
+_UNWRITABLE = frozenset({"btrfs", "f2fs", "zfs", "zfs_member"})
+
+
+@rule(
+    "D05",
+    "GRUB cannot save on this file system",
+    Severity.WARN,
+    Effect.SETTING_IGNORED,
+    needs=(Topic.SETTINGS, Topic.FSTAB),
+    see="error: sparse file not allowed. Press any key to continue...",
+    why=(
+        "savedefault writes into the blocks of grubenv without the file system's help. GRUB "
+        "refuses that on btrfs, f2fs, zfs, LVM and RAID."
+    ),
+    check="findmnt -n -o FSTYPE,SOURCE /boot || findmnt -n -o FSTYPE,SOURCE /",
+    fix="Take GRUB_SAVEDEFAULT out, or put /boot on ext4.",
+    undo="Put GRUB_SAVEDEFAULT=true back.",
+)
+def cannot_save(facts: Facts) -> Iterator[Hit]:
+    """SAVEDEFAULT with /boot on a file system that GRUB does not write to."""
+    if facts.settings is None or facts.settings.value("GRUB_SAVEDEFAULT") != "true":
+        return
+    mounts = {e.mount: e for e in facts.fstab or ()}
+    boot = mounts.get("/boot") or mounts.get("/")
+    if boot is None:
+        return
+    mapped = re.match(r"/dev/(?:mapper/|md|vg)", boot.spec)
+    if boot.fstype in _UNWRITABLE or mapped:
+        what = boot.fstype if boot.fstype in _UNWRITABLE else boot.spec
+        yield Hit(f"the choice is to be saved on {what}, where GRUB cannot write", (boot.evidence,))
+
+
+@rule(
+    "D06",
+    "the default is read as a number",
+    Severity.WARN,
+    Effect.SETTING_IGNORED,
+    needs=((Topic.SETTINGS, Topic.MENU),),
+    see="Another entry starts than the one whose title GRUB_DEFAULT gives.",
+    why=(
+        "GRUB reads a leading number first, in C's notation: `2nd Windows` is entry 2, `010` is "
+        "octal 8. A title that begins with a digit is never compared."
+    ),
+    check="labkit boot entries --default VALUE",
+    fix="Use the entry's id.",
+    undo="Put the old value back.",
+)
+def read_as_number(facts: Facts) -> Iterator[Hit]:
+    """The value begins with a digit and is not a plain decimal number."""
+    yield from _hits(facts, "D06", "GRUB reads the default `{value}` as a number")
+
+
+@rule(
+    "D07",
+    "the default is inside a submenu",
+    Severity.WARN,
+    Effect.SETTING_IGNORED,
+    needs=(Topic.MENU,),
+    see="The first entry starts instead of the chosen kernel.",
+    why=(
+        "An entry of a submenu is only found with the path before it: SUBMENU>ENTRY. Blanks "
+        "around `>` count; a `>` in a title is written `>>`."
+    ),
+    check="labkit boot entries",
+    fix="Write submenu-id>entry-id.",
+    undo="Put the old value back.",
+)
+def inside_submenu(facts: Facts) -> Iterator[Hit]:
+    """The value fits an entry deeper down."""
+    yield from _hits(facts, "D07", "`{value}` is in a submenu, whose path the default lacks")
+
+
+_DEVICE_IN_TITLE = re.compile(r"\((?:on|[^)]*) /dev/[^)]*\)")
+
+
+@rule(
+    "D08",
+    "the default's title holds a device name",
+    Severity.WARN,
+    Effect.SETTING_IGNORED,
+    needs=((Topic.SETTINGS, Topic.MENU),),
+    see="The default stops working when a disk is added, or in another language.",
+    why="os-prober's titles end with `(on /dev/sda1)`: device names and the word `on` change.",
+    check="grep GRUB_DEFAULT /etc/default/grub",
+    fix="Use the id: osprober-efi-UUID (labkit boot default set windows).",
+    undo="Put the title back.",
+)
+def device_in_title(facts: Facts) -> Iterator[Hit]:
+    """The value is a title with a device; only odd while that device still is the right one."""
+    found = default_value(facts)
+    if found is None or not _DEVICE_IN_TITLE.search(found[0]):
+        return
+    value, evidence = found
+    titles = {item.title for item in facts.menu.items} if facts.menu else set()
+    if facts.prober is not None:
+        titles |= {f"{s.long} (on {s.device})" for s in facts.prober.systems}
+    severity = Severity.INFO if value in titles else Severity.WARN
+    yield Hit("the default is a title with a device in it", (evidence,), severity)
+
+
+RULES = (
+    bare_number,
+    names_nothing,
+    nothing_saved,
+    saved_in_vain,
+    cannot_save,
+    read_as_number,
+    inside_submenu,
+    device_in_title,
+)

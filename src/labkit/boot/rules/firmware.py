@@ -1,0 +1,384 @@
+"""Rules about the firmware's boot list."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from labkit.boot.findings import Confidence, Severity
+from labkit.boot.parse.efibootmgr import Starts
+from labkit.boot.rules.base import Effect, Hit, rule
+from labkit.boot.topics import Topic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from labkit.boot.facts import Facts
+    from labkit.boot.parse.efibootmgr import BootEntry, BootList
+
+__all__ = ["RULES"]
+
+
+def _list(facts: Facts) -> BootList | None:
+    """Give the list where there is one; efibootmgr's refusal in legacy mode is none."""
+    return facts.boot_list if facts.boot_list and facts.boot_list.is_supported else None
+
+
+def loader_exists(facts: Facts, entry: BootEntry) -> bool:
+    """Tell whether an entry's loader may exist: false only where a full listing lacks it."""
+    if entry.loader is None or entry.is_damaged or not facts.lists_every_esp:
+        return True
+    return any(esp.find(entry.loader) for esp in facts.esps)
+
+
+@rule(
+    "N01",
+    "the firmware knows no Linux",
+    Severity.ERROR,
+    Effect.CANNOT_START,
+    needs=(Topic.BOOT_LIST, (Topic.ESP_FILES, Topic.FSTAB)),
+    see="The computer never offers Linux; Windows starts, or nothing does.",
+    why=(
+        "A UEFI firmware starts what its own list names. A reset, an update or Windows' repair "
+        "can drop the Linux entry; the loader on the ESP is not looked for."
+    ),
+    check="efibootmgr -v shows no path with shim or grub.",
+    fix="efibootmgr -c -d DISK -p NUMBER -L LABEL -l '\\EFI\\VENDOR\\shimx64.efi'",
+    undo="efibootmgr -b XXXX -B removes the new entry.",
+)
+def no_linux_entry(facts: Facts) -> Iterator[Hit]:
+    """Linux is installed for UEFI and no entry can start it."""
+    boot = _list(facts)
+    if boot is None or boot.starting(Starts.LINUX) or boot.starting(Starts.FALLBACK):
+        return
+    installed = [e.evidence for e in facts.fstab or () if e.mount == "/boot/efi"]
+    installed += [
+        evidence
+        for esp in facts.esps
+        for file, evidence in zip(esp.files, esp.evidence, strict=True)
+        if any(file.startswith(f"/efi/{folder}/") for folder in esp.linux_folders)
+    ][:1]
+    if not installed:
+        return
+    confidence = Confidence.LIKELY if boot.unlisted else Confidence.CERTAIN
+    seen = (*installed[:1], *boot.evidence.values())[:2]
+    yield Hit(
+        "Linux is installed for UEFI, but no entry of the firmware starts it",
+        seen,
+        confidence=confidence,
+        fix=_create_command(facts),
+    )
+
+
+def _create_command(facts: Facts) -> str:
+    folder = next(iter(facts.linux_uefi_folders), "VENDOR")
+    esp = next((p for p in facts.esp_partitions if p.is_fat or p.fstype is None), None)
+    loader = "shimx64.efi"
+    if facts.esps and not any(esp_.find(f"/efi/{folder}/shimx64.efi") for esp_ in facts.esps):
+        loader = "grubx64.efi"
+    disk, number = (esp.disk, esp.number) if esp else ("DISK", "NUMBER")
+    return f"sudo efibootmgr -c -d {disk} -p {number} -L {folder} -l '\\EFI\\{folder}\\{loader}'"
+
+
+@rule(
+    "N02",
+    "Windows comes before Linux",
+    Severity.ERROR,
+    Effect.WRONG_SYSTEM,
+    needs=(Topic.BOOT_LIST,),
+    see="The computer starts Windows at once; the GRUB menu never appears.",
+    why=(
+        "The firmware starts the first entry of BootOrder that is active and whose loader "
+        "exists. Windows updates put Windows first; some firmwares rewrite the order at each "
+        "start."
+    ),
+    check="efibootmgr: the first number of BootOrder is that of Windows Boot Manager.",
+    fix="efibootmgr -o LINUX,WINDOWS,...; if it comes back, set the order in the firmware setup.",
+    undo="efibootmgr -o with the old order.",
+)
+def windows_first(facts: Facts) -> Iterator[Hit]:
+    """The first entry that can start is Windows and an active Linux entry follows."""
+    boot = _list(facts)
+    if boot is None:
+        return
+    usable = [e for e in boot.in_order if e.active and loader_exists(facts, e)]
+    systems = [e for e in usable if e.starts in {Starts.WINDOWS, Starts.LINUX}]
+    if not systems or usable[0].starts is not Starts.WINDOWS:
+        return
+    linux = next((e for e in systems if e.starts is Starts.LINUX), None)
+    if linux is None:
+        return
+    rest = [n for n in boot.order or () if n != linux.number]
+    order = ",".join(f"{n:04X}" for n in (linux.number, *rest))
+    yield Hit(
+        f"the firmware starts {usable[0].label} ({usable[0].name}) before {linux.label}",
+        (boot.evidence["BootOrder"], usable[0].evidence, linux.evidence),
+        confidence=Confidence.CERTAIN if boot.has_paths else Confidence.LIKELY,
+        fix=f"sudo efibootmgr -o {order}",
+    )
+
+
+@rule(
+    "N03",
+    "the firmware knows no Windows",
+    Severity.WARN,
+    Effect.NOT_IN_MENU,
+    needs=(Topic.BOOT_LIST, Topic.ESP_FILES),
+    see="Windows is missing in the firmware's boot menu.",
+    why=(
+        "The entry was removed or lost, while the loader is still on the ESP. GRUB's own entry "
+        "works without it, for it names the file."
+    ),
+    check="efibootmgr -v shows no path to bootmgfw.efi.",
+    fix="efibootmgr -c -d DISK -p NUMBER -L 'Windows Boot Manager' -l "
+    "'\\EFI\\Microsoft\\Boot\\bootmgfw.efi'",
+    undo="efibootmgr -b XXXX -B removes the new entry.",
+)
+def no_windows_entry(facts: Facts) -> Iterator[Hit]:
+    """bootmgfw.efi is on an ESP and no entry names it."""
+    boot = _list(facts)
+    esp = next((esp for esp in facts.esps if esp.has_windows), None)
+    if boot is None or esp is None or boot.starting(Starts.WINDOWS):
+        return
+    if any(e.has_windows_data for e in boot.entries):
+        return
+    in_menu = facts.menu is not None and bool(facts.menu.windows)
+    known_missing = facts.menu is not None and not facts.menu.windows
+    confidence = Confidence.LIKELY if boot.unlisted else Confidence.CERTAIN
+    loader = esp.find("/efi/microsoft/boot/bootmgfw.efi") or esp.source
+    message = "Windows' loader is on the ESP, but no entry of the firmware names it"
+    if in_menu:
+        message += "; it can be started from GRUB"
+    severity = Severity.ERROR if known_missing else Severity.WARN
+    yield Hit(message, (loader,), severity, confidence)
+
+
+@rule(
+    "N04",
+    "an entry is there twice",
+    Severity.INFO,
+    Effect.LEFTOVER,
+    needs=(Topic.BOOT_LIST,),
+    see="The firmware's boot menu shows a system twice.",
+    why="Each installation of the loader may add an entry; most firmwares do not compare them.",
+    check="efibootmgr -v: two lines with the same label, path and data.",
+    fix="efibootmgr -b XXXX -B for one of them.",
+    undo="efibootmgr -c with the label and path of the removed one.",
+)
+def duplicate_entries(facts: Facts) -> Iterator[Hit]:
+    """Same label, path and optional data; without paths nothing can be said."""
+    boot = _list(facts)
+    if boot is None or not boot.has_paths:
+        return
+    seen: dict[tuple[str, str, str], BootEntry] = {}
+    for entry in boot.entries:
+        if entry.node is None:
+            continue
+        key = (entry.label, entry.path.lower(), entry.data)
+        first = seen.setdefault(key, entry)
+        if first is not entry:
+            yield Hit(
+                f"{first.name} and {entry.name} are the same entry `{entry.label}`",
+                (first.evidence, entry.evidence),
+                fix=f"sudo efibootmgr -b {entry.number:04X} -B",
+            )
+
+
+@rule(
+    "N05",
+    "an entry names a partition that is gone",
+    Severity.WARN,
+    Effect.LEFTOVER,
+    needs=(Topic.BOOT_LIST, Topic.TABLE, Topic.FILE_SYSTEMS),
+    see="An entry of the firmware does nothing.",
+    why="It names a partition by its GUID, and no disk has that partition any more.",
+    check="Compare the GUID in `efibootmgr -v` with `lsblk -o NAME,PARTUUID`.",
+    fix="efibootmgr -b XXXX -B",
+    undo="efibootmgr -c with its label and path.",
+)
+def partition_gone(facts: Facts) -> Iterator[Hit]:
+    """The PARTUUID of an entry is on no listed disk, and all disks are listed."""
+    boot = _list(facts)
+    if boot is None or not facts.lists_every_disk:
+        return
+    for entry in boot.entries:
+        if entry.node is None or entry.number == boot.current or entry.loader is None:
+            continue
+        if entry.node.partuuid not in facts.by_partuuid:
+            yield Hit(
+                f"{entry.name} `{entry.label}` names a partition that no listed disk has",
+                (entry.evidence,),
+                fix=f"sudo efibootmgr -b {entry.number:04X} -B",
+            )
+
+
+@rule(
+    "N06",
+    "an entry is inactive",
+    Severity.WARN,
+    Effect.WRONG_SYSTEM,
+    needs=(Topic.BOOT_LIST,),
+    see="The firmware skips a system although it is in the list.",
+    why="Entries without the active attribute (no `*` in efibootmgr) are not started.",
+    check="efibootmgr: the line has no `*` behind the number.",
+    fix="efibootmgr -b XXXX -a",
+    undo="efibootmgr -b XXXX -A",
+)
+def inactive_entry(facts: Facts) -> Iterator[Hit]:
+    """An entry of an installed system has no star."""
+    boot = _list(facts)
+    if boot is None:
+        return
+    linux = boot.starting(Starts.LINUX)
+    for entry in boot.entries:
+        if entry.active or entry.starts not in {Starts.LINUX, Starts.WINDOWS}:
+            continue
+        only = entry.starts is Starts.LINUX and not any(e.active for e in linux)
+        yield Hit(
+            f"{entry.name} `{entry.label}` is inactive",
+            (entry.evidence,),
+            Severity.ERROR if only else Severity.WARN,
+            fix=f"sudo efibootmgr -b {entry.number:04X} -a",
+        )
+
+
+@rule(
+    "N07",
+    "the next start goes elsewhere",
+    Severity.INFO,
+    Effect.SIDE_NOTE,
+    needs=(Topic.BOOT_LIST,),
+    see="One start goes to another system than usual.",
+    why="BootNext names an entry for the next start only; the firmware deletes it then.",
+    check="efibootmgr shows a line BootNext.",
+    fix="Nothing, or `efibootmgr -N` to take it back.",
+    undo="efibootmgr -n XXXX",
+)
+def boot_next(facts: Facts) -> Iterator[Hit]:
+    """BootNext is set."""
+    boot = _list(facts)
+    if boot is not None and boot.next is not None:
+        yield Hit(f"the next start goes to Boot{boot.next:04X}", (boot.evidence["BootNext"],))
+
+
+@rule(
+    "N08",
+    "the Windows entry starts something else",
+    Severity.ERROR,
+    Effect.WRONG_SYSTEM,
+    needs=(Topic.BOOT_LIST,),
+    see="Choosing Windows in the firmware's menu opens GRUB.",
+    why=(
+        "The entry of Windows Boot Manager was pointed at GRUB with `bcdedit /set {bootmgr} "
+        "path`, or its loader was replaced. Windows goes on to keep that entry at the front."
+    ),
+    check="efibootmgr -v: the line of Windows names a path outside \\EFI\\Microsoft.",
+    fix="In Windows: bcdedit /set {bootmgr} path \\EFI\\Microsoft\\Boot\\bootmgfw.efi",
+    undo="bcdedit /set {bootmgr} path with the old path.",
+)
+def windows_entry_diverted(facts: Facts) -> Iterator[Hit]:
+    """An entry with Windows' data or name has a path that is not Microsoft's."""
+    boot = _list(facts)
+    for entry in boot.entries if boot else ():
+        is_windows = entry.has_windows_data or entry.label.lower() == "windows boot manager"
+        if is_windows and entry.loader is not None and "microsoft" not in entry.loader:
+            likely = entry.starts is Starts.FALLBACK
+            yield Hit(
+                f"{entry.name} `{entry.label}` starts {entry.loader}",
+                (entry.evidence,),
+                Severity.WARN if likely else Severity.ERROR,
+                Confidence.LIKELY if likely else Confidence.CERTAIN,
+            )
+
+
+@rule(
+    "N09",
+    "BootOrder names entries that are not there",
+    Severity.INFO,
+    Effect.LEFTOVER,
+    needs=(Topic.BOOT_LIST,),
+    see="Nothing; the firmware skips them.",
+    why="An entry was deleted without its number being taken out of BootOrder.",
+    check="efibootmgr: a number in BootOrder has no line.",
+    fix="Nothing needs to be done.",
+    undo="Nothing was changed.",
+)
+def order_has_gaps(facts: Facts) -> Iterator[Hit]:
+    """Numbers in BootOrder without a line; a cut list looks the same."""
+    boot = _list(facts)
+    if boot is not None and boot.unlisted:
+        names = ", ".join(f"Boot{n:04X}" for n in boot.unlisted)
+        evidence = (boot.evidence["BootOrder"],)
+        yield Hit(
+            f"BootOrder names {names}, which the list does not show (deleted, or the list is cut)",
+            evidence,
+            confidence=Confidence.LIKELY,
+        )
+
+
+@rule(
+    "N10",
+    "a variable's name breaks the specification",
+    Severity.INFO,
+    Effect.LEFTOVER,
+    needs=(Topic.BOOT_LIST,),
+    see="efibootmgr prints a warning.",
+    why="UEFI wants upper-case digits in BootXXXX; some firmwares compare the names as text.",
+    check="efibootmgr 2>&1 | grep -i warning",
+    fix="Create the entry anew with efibootmgr -c, then delete the old one.",
+    undo="Nothing was changed.",
+)
+def lower_case_name(facts: Facts) -> Iterator[Hit]:
+    """Efibootmgr complained."""
+    boot = _list(facts)
+    if boot is not None and boot.warnings:
+        yield Hit("efibootmgr complains about a variable", boot.warnings)
+
+
+@rule(
+    "N11",
+    "an entry remembers another place of its partition",
+    Severity.ERROR,
+    Effect.CANNOT_START,
+    needs=(Topic.BOOT_LIST, Topic.TABLE, Topic.FILE_SYSTEMS),
+    see="0xc000000e or 0xc000000f, or nothing at all, after partitions were moved or copied.",
+    why=(
+        "An entry holds the partition's number, start and size beside its GUID. Some firmwares "
+        "use these; a moved partition is not found by them."
+    ),
+    check="Compare HD(...) in `efibootmgr -v` (hexadecimal) with `fdisk -l`.",
+    fix="Create the entry anew (efibootmgr -c), and bcdboot C:\\Windows for Windows.",
+    undo="efibootmgr -b XXXX -B removes the new entry.",
+    explains=("W06",),
+)
+def partition_moved(facts: Facts) -> Iterator[Hit]:
+    """The GUID fits a partition, its number, start or size does not."""
+    boot = _list(facts)
+    for entry in boot.entries if boot else ():
+        partition = facts.partition_of(entry)
+        node = entry.node
+        if partition is None or node is None or entry.starts is Starts.OTHER:
+            continue
+        table = (partition.number, partition.start, partition.size)
+        if None in table or node.start is None or (node.number, node.start, node.size) == table:
+            continue
+        yield Hit(
+            f"{entry.name} expects partition {node.number} at sector {node.start}, "
+            f"the table has number {partition.number} at {partition.start}",
+            (entry.evidence, *partition.evidence[:1]),
+            confidence=Confidence.LIKELY,
+        )
+
+
+RULES = (
+    no_linux_entry,
+    windows_first,
+    no_windows_entry,
+    duplicate_entries,
+    partition_gone,
+    inactive_entry,
+    boot_next,
+    windows_entry_diverted,
+    order_has_gaps,
+    lower_case_name,
+    partition_moved,
+)

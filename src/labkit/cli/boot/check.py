@@ -1,0 +1,270 @@
+"""`labkit boot check` and `paste`: a verdict with its root causes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labkit.cli.boot.tool import boot, given_document
+from labkit.cli.frame import Result, current_output
+from labkit.errors import ExitCode, LabkitError, UnmetError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from labkit.boot.findings import Evidence
+    from labkit.boot.judge import Diagnosis, Ranked
+    from labkit.cli.output import Output, Style
+
+__all__ = ["diagnosis_data", "evidence_data"]
+
+_MISSING_SHOWN = 3
+
+
+def _file(flag: str, what: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(flag, metavar="FILE", help=what)
+    return option
+
+
+@boot.command(
+    "labkit boot check",
+    "labkit boot check --from boot.tar.gz",
+    "labkit boot check --table fdisk.txt --efibootmgr efibootmgr.txt",
+)
+def check(
+    *,
+    root: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Read the system mounted there.")
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="PATH", help="Read collected outputs: a folder or archive."),
+    ] = None,
+    os_prober: Annotated[Path | None, _file("--os-prober", "Output of os-prober.")] = None,
+    table: Annotated[Path | None, _file("--table", "Output of fdisk, sfdisk or lsblk.")] = None,
+    default_grub: Annotated[Path | None, _file("--default-grub", "/etc/default/grub.")] = None,
+    grub_cfg: Annotated[Path | None, _file("--grub-cfg", "The generated menu.")] = None,
+    grubenv: Annotated[Path | None, _file("--grubenv", "GRUB's environment block.")] = None,
+    efibootmgr: Annotated[Path | None, _file("--efibootmgr", "Output of efibootmgr -v.")] = None,
+    blkid: Annotated[Path | None, _file("--blkid", "Output of blkid or lsblk.")] = None,
+    fstab: Annotated[Path | None, _file("--fstab", "/etc/fstab.")] = None,
+    esp_list: Annotated[Path | None, _file("--esp-list", "The files on the ESP.")] = None,
+    esp_stub: Annotated[Path | None, _file("--esp-stub", "The ESP's own grub.cfg.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Show remarks and evidence too.")] = False,
+) -> Result:
+    """Say what keeps a dual boot from booting.
+
+    Reads this computer (with commands that only read), a mounted system, collected outputs, or
+    single ones. Ends with 0 if the boot chain looks healthy, 1 if something is wrong, and 4 if
+    the inputs allow no verdict.
+    """
+    files = {
+        "os-prober": os_prober,
+        "table": table,
+        "default-grub": default_grub,
+        "grub-cfg": grub_cfg,
+        "grubenv": grubenv,
+        "efibootmgr": efibootmgr,
+        "blkid": blkid,
+        "fstab": fstab,
+        "esp-list": esp_list,
+        "esp-stub": esp_stub,
+    }
+    given = {name: path for name, path in files.items() if path is not None}
+    if sum((root is not None, source is not None, bool(given))) > 1:
+        raise UsageError("choose one of --root, --from and single inputs")
+    return _result(_diagnose(root, source, given), show_all=all_)
+
+
+def _diagnose(root: Path | None, source: Path | None, files: Mapping[str, Path]) -> Diagnosis:
+    from labkit.boot.diagnosis import diagnose
+
+    if source is not None:
+        from labkit.boot.bundle import read_bundle
+
+        return diagnose(read_bundle(source))
+    if files:
+        from labkit.boot.inputs import bundle_of_files
+
+        diagnosis = diagnose(bundle_of_files(files))
+        if diagnosis.facts.unread:
+            raise diagnosis.facts.unread[0]
+        return diagnosis
+    from labkit.boot.collect import collect_machine
+
+    name = str(root) if root else "this computer"
+    collection = collect_machine(root or Path("/"), progress=current_output().progress)
+    return diagnose(collection.bundle(name))
+
+
+@boot.command("labkit boot paste report.txt", "labkit boot paste -")
+def paste(
+    file: Annotated[str, typer.Argument(help="The report; - reads standard input.")] = "-",
+    report: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Which of several reports to judge.")
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Show remarks and evidence too.")] = False,
+) -> Result:
+    """Judge somebody's pasted report: boot-info, boot-repair, a terminal, a forum post."""
+    from labkit.boot.diagnosis import diagnose
+    from labkit.boot.paste import cut_paste
+
+    document = given_document(file)
+    reports = cut_paste(document)
+    if report is None and len(reports) > 1:
+        places = ", ".join(f"{n} (line {r.line})" for n, r in enumerate(reports, 1))
+        raise UsageError(
+            f"{document.name} holds {len(reports)} reports",
+            hint=f"choose one with --report: {places}",
+            code="several-reports",
+        )
+    number = report or 1
+    if number > len(reports):
+        raise UsageError(f"{document.name} holds {len(reports)} reports, not {number}")
+    return _result(diagnose(reports[number - 1].bundle), show_all=all_)
+
+
+def _result(diagnosis: Diagnosis, *, show_all: bool) -> Result:
+    from labkit.boot.judge import Verdict
+    from labkit.boot.topics import COMMANDS
+
+    codes = {Verdict.HEALTHY: ExitCode.OK, Verdict.FINDINGS: ExitCode.NO}
+    errors: list[LabkitError] = list(diagnosis.facts.unread)
+    if diagnosis.verdict is Verdict.NO_VERDICT:
+        first = next(iter(diagnosis.missing), None)
+        hint = f"give the output of: {COMMANDS[first]}" if first else None
+        errors.append(
+            UnmetError("no verdict: the inputs do not show enough", hint=hint, code="no-verdict")
+        )
+    return Result(
+        diagnosis_data(diagnosis),
+        lambda output: _show(output, diagnosis, show_all=show_all),
+        codes.get(diagnosis.verdict, ExitCode.UNMET),
+        errors,
+    )
+
+
+def diagnosis_data(diagnosis: Diagnosis) -> dict[str, object]:
+    """Give a diagnosis as JSON data."""
+    from labkit.boot.chain import installed
+    from labkit.boot.topics import COMMANDS
+
+    return {
+        "verdict": diagnosis.verdict,
+        "root_causes": list(diagnosis.root_causes),
+        "findings": [_finding_data(ranked) for ranked in diagnosis.findings],
+        "missing_inputs": [
+            {"input": topic, "command": COMMANDS[topic]} for topic in diagnosis.missing
+        ],
+        "chain": [
+            {"link": link.name, "holds": link.holds, "detail": link.detail}
+            for link in diagnosis.links
+        ],
+        "systems": list(installed(diagnosis.facts)),
+        "distribution": diagnosis.facts.distribution.family,
+        "unchecked_rules": list(diagnosis.unchecked),
+        "skipped_inputs": [
+            {"name": skipped.name, "reason": skipped.reason} for skipped in diagnosis.facts.skipped
+        ],
+    }
+
+
+def _finding_data(ranked: Ranked) -> dict[str, object]:
+    finding = ranked.finding
+    return {
+        "rule": finding.rule,
+        "title": ranked.title,
+        "severity": finding.severity,
+        "confidence": finding.confidence,
+        "message": finding.message,
+        "evidence": [evidence_data(evidence) for evidence in finding.evidence],
+        "fix": finding.fix,
+        "explained_by": ranked.explained_by,
+    }
+
+
+def evidence_data(evidence: Evidence) -> dict[str, object]:
+    """Give a place in an input as JSON data."""
+    return {"input": evidence.input, "line": evidence.line, "text": evidence.text}
+
+
+_STYLES: dict[str, Style] = {"error": "bad", "warn": "warn", "info": "dim"}
+
+
+def _show(output: Output, diagnosis: Diagnosis, *, show_all: bool) -> None:
+    from labkit.boot.findings import Confidence
+    from labkit.boot.judge import Verdict
+
+    if diagnosis.verdict is Verdict.HEALTHY:
+        _show_healthy(output, diagnosis)
+    elif diagnosis.verdict is Verdict.NO_VERDICT:
+        output.line(output.style("no verdict", "warn"))
+    shown = diagnosis.findings if show_all else _essential(diagnosis)
+    for ranked in shown:
+        _show_finding(output, ranked, show_all=show_all)
+    hidden = len(diagnosis.findings) - len(shown)
+    if hidden:
+        output.line(output.style(f"{hidden} more, shown by --all", "dim"))
+    first = diagnosis.findings[0].finding if diagnosis.root_causes else None
+    is_open = diagnosis.verdict is Verdict.NO_VERDICT
+    if is_open or (first is not None and first.confidence is Confidence.LIKELY):
+        _show_missing(output, diagnosis)
+    if is_open or show_all:
+        _show_inputs(output, diagnosis)
+
+
+def _essential(diagnosis: Diagnosis) -> tuple[Ranked, ...]:
+    """Choose what a first look needs: each root cause and what follows from it, once."""
+    roots = set(diagnosis.root_causes)
+    chosen: dict[str, Ranked] = {}
+    for ranked in diagnosis.findings:
+        if ranked.finding.rule in roots or ranked.explained_by in roots:
+            chosen.setdefault(ranked.finding.rule, ranked)
+    return tuple(chosen.values())
+
+
+def _show_healthy(output: Output, diagnosis: Diagnosis) -> None:
+    from labkit.boot.chain import installed
+
+    systems = " and ".join(installed(diagnosis.facts)) or "no system"
+    output.line(output.style(f"the boot chain looks healthy ({systems} seen)", "good"))
+    for link in diagnosis.links:
+        mark = "seen" if link.holds else "not seen"
+        output.line(f"  {link.name}: {mark}, {link.detail}")
+    output.line(
+        "If it still does not start, look outside the chain: the graphics driver (a hang after "
+        "the menu), Windows' own repair, BitLocker."
+    )
+
+
+def _show_finding(output: Output, ranked: Ranked, *, show_all: bool) -> None:
+    finding = ranked.finding
+    indent = "    " if ranked.explained_by else ""
+    head = output.style(f"{finding.rule} {finding.severity}", _STYLES[finding.severity])
+    likely = " (likely)" if finding.confidence == "likely" else ""
+    follows = f", follows from {ranked.explained_by}" if ranked.explained_by else ""
+    output.line(f"{indent}{head} {output.style(ranked.title, 'bold')}{likely}{follows}")
+    output.line(f"{indent}  {finding.message}")
+    if ranked.explained_by and not show_all:
+        return
+    for evidence in finding.evidence if show_all else finding.evidence[:2]:
+        place = evidence.input if evidence.line is None else f"{evidence.input}:{evidence.line}"
+        output.line(output.style(f"{indent}  {place}: {evidence.text}", "dim"))
+    output.line(f"{indent}  fix: {finding.fix}")
+
+
+def _show_missing(output: Output, diagnosis: Diagnosis) -> None:
+    from labkit.boot.topics import COMMANDS
+
+    missing = diagnosis.missing[:_MISSING_SHOWN]
+    if missing:
+        output.line("what would tell more:")
+    for topic in missing:
+        output.line(f"  {topic}: {COMMANDS[topic]}")
+
+
+def _show_inputs(output: Output, diagnosis: Diagnosis) -> None:
+    for skipped in diagnosis.facts.skipped:
+        output.line(output.style(f"not read: {skipped.name} ({skipped.reason})", "dim"))

@@ -1,0 +1,67 @@
+"""`labkit boot explain`: what a rule looks for, why it matters, how to mend it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labkit.cli.boot.tool import boot
+from labkit.cli.frame import Result
+from labkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from labkit.boot.rules.base import Rule
+    from labkit.cli.output import Output
+
+
+@boot.command("labkit boot explain E01", "labkit boot explain --list")
+def explain(
+    rule: Annotated[str | None, typer.Argument(help="The rule's id.", metavar="RULE")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List all rules.")] = False,
+) -> Result:
+    """Explain a rule: what you see, why, how to check it by hand, the fix, how to undo it."""
+    from labkit.boot.rules import RULES, find_rule
+
+    if list_ or rule is None:
+        if rule is not None:
+            raise UsageError("choose a rule or --list, not both")
+        if not list_:
+            raise UsageError("which rule?", hint="`labkit boot explain --list` names them all")
+        rows = [(r.id, r.severity.value, r.title) for r in RULES]
+        data = {"rules": [{"rule": i, "severity": s, "title": t} for i, s, t in rows]}
+        return Result(data, lambda output: output.table(("rule", "severity", "title"), rows))
+    found = find_rule(rule)
+    return Result(_data(found), lambda output: _show(output, found))
+
+
+def _data(rule: Rule) -> dict[str, object]:
+    return {
+        "rule": rule.id,
+        "title": rule.title,
+        "severity": rule.severity,
+        "see": rule.see,
+        "why": rule.why,
+        "check": rule.check,
+        "fix": rule.fix,
+        "undo": rule.undo,
+        "needs": [list(need) if isinstance(need, tuple) else [need] for need in rule.needs],
+        "explains": list(rule.explains),
+    }
+
+
+def _show(output: Output, rule: Rule) -> None:
+    output.line(output.style(f"{rule.id} {rule.title} ({rule.severity})", "bold"))
+    for heading, text in (
+        ("what you see", rule.see),
+        ("why", rule.why),
+        ("check by hand", rule.check),
+        ("fix", rule.fix),
+        ("undo", rule.undo),
+    ):
+        output.line()
+        output.line(output.style(heading, "heading"))
+        output.line(f"  {text}")
+    needs = [" or ".join(n) if isinstance(n, tuple) else n for n in rule.needs]
+    output.line()
+    output.line(output.style(f"needs: {', '.join(needs)}", "dim"))

@@ -1,0 +1,206 @@
+"""Inputs as people really send them: read in spite of it, or refused with a reason."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+
+import pytest
+
+from labkit.boot import read_bundle
+from labkit.boot.documents import Document, decode, read_document
+from labkit.boot.inputs import bundle_of_files
+from labkit.boot.kinds import Kind, recognise
+from labkit.boot.parse.efibootmgr import parse_efibootmgr
+from labkit.boot.parse.mkconfig_log import RunState, parse_mkconfig_log
+from labkit.boot.parse.os_prober import parse_os_prober
+from labkit.errors import InputError, UnmetError
+from support.boot_inputs import EFIBOOTMGR, FDISK, HEALTHY, diagnosed
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
+def test_utf_16_is_read(encoding):
+    """PowerShell's redirection, with and without a byte order mark, is text all the same."""
+    assert decode(FDISK.encode(encoding), "fdisk.txt").text == FDISK
+
+
+def test_crlf_is_read():
+    """Line ends of Windows make no difference to any tool's output."""
+    files = {name: text.replace("\n", "\r\n") for name, text in HEALTHY.items()}
+    del files["default_grub"]  # There they make a difference to the shell: rule F10.
+    assert diagnosed(files).root_causes == ()
+    assert diagnosed(files).verdict == "healthy"
+
+
+def test_a_binary_file_is_refused():
+    """A disk image or a picture is no output."""
+    with pytest.raises(InputError, match="binary") as caught:
+        decode(b"\x7fELF" + bytes(range(32)) * 20, "image.bin")
+    assert caught.value.code == "binary-input"
+
+
+def test_an_unreadable_file_is_named(tmp_path):
+    """A file that this user may not read is an unmet need, not a traceback."""
+    path = tmp_path / "grub.cfg"
+    path.write_text("x")
+    path.chmod(0)
+    if os.access(path, os.R_OK):
+        pytest.skip("root may read everything")
+    with pytest.raises(UnmetError, match="may not be read"):
+        read_document(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    """The path that is not there stands in the message."""
+    with pytest.raises(InputError, match=r"gone\.txt"):
+        read_document(tmp_path / "gone.txt")
+
+
+def test_an_unreadable_file_in_a_folder_does_not_stop_the_rest(tmp_path):
+    """What cannot be read is named, and the others are judged."""
+    (tmp_path / "efibootmgr.txt").write_text(EFIBOOTMGR)
+    (tmp_path / "image.bin").write_bytes(bytes(range(256)) * 4)
+    bundle = read_bundle(tmp_path)
+    assert bundle.kinds == {Kind.EFIBOOTMGR}
+    assert [s.name for s in bundle.skipped] == ["image.bin"]
+
+
+def test_a_folder_without_outputs_is_refused(tmp_path):
+    """A folder of other things is an error, not an empty verdict."""
+    (tmp_path / "letter.txt").write_text("Dear all,\nmy computer does not start.\n")
+    with pytest.raises(InputError) as caught:
+        read_bundle(tmp_path)
+    assert caught.value.code == "no-inputs"
+
+
+def test_a_name_that_lies_is_only_a_hint(tmp_path):
+    """A boot list in a file called fdisk.txt is read as a boot list."""
+    (tmp_path / "fdisk.txt").write_text(EFIBOOTMGR)
+    assert read_bundle(tmp_path).kinds == {Kind.EFIBOOTMGR}
+
+
+def test_the_wrong_file_for_an_option_is_refused(tmp_path):
+    """`--table` with a boot list says what it is."""
+    path = tmp_path / "x.txt"
+    path.write_text(EFIBOOTMGR)
+    with pytest.raises(InputError, match="output of efibootmgr, not of table"):
+        bundle_of_files({"table": path})
+
+
+def test_a_damaged_archive_is_refused(tmp_path):
+    """A cut archive is an error with a next step."""
+    path = tmp_path / "boot.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for number in range(50):
+            data = os.urandom(4000)
+            info = tarfile.TarInfo(f"boot/{number}")
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    path.write_bytes(path.read_bytes()[:60_000])
+    with pytest.raises(InputError, match="damaged archive"):
+        read_bundle(path)
+
+
+def test_an_archive_is_never_unpacked(tmp_path):
+    """Names that climb out of the archive touch nothing; the content is read all the same."""
+    path = tmp_path / "evil.tar.gz"
+    raw = EFIBOOTMGR.encode()
+    with tarfile.open(path, "w:gz") as archive:
+        info = tarfile.TarInfo("../../evil-efibootmgr.txt")
+        info.size = len(raw)
+        archive.addfile(info, io.BytesIO(raw))
+        link = tarfile.TarInfo("boot/passwd")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    assert len(read_bundle(path).inputs) == 1
+    assert not (tmp_path.parent / "evil-efibootmgr.txt").exists()
+
+
+def test_a_cut_table_is_still_a_table():
+    """Half an fdisk listing shows the partitions that it has; nothing is made up."""
+    cut = FDISK[: FDISK.index("/dev/nvme0n1p3") + 20]
+    diagnosis = diagnosed({"fdisk.txt": cut})
+    assert [p.number for p in diagnosis.facts.partitions] == [1, 2]
+    assert diagnosis.verdict == "no-verdict"
+
+
+def test_a_cut_boot_list_is_no_missing_system():
+    """Entries that BootOrder names and the list lacks may be cut off: only likely."""
+    cut = "\n".join(EFIBOOTMGR.splitlines()[:3]) + "\n"
+    found = {
+        r.finding.rule: r.finding for r in diagnosed(HEALTHY | {"efibootmgr.txt": cut}).findings
+    }
+    assert found["N09"].confidence == "likely"
+    assert found["N01"].confidence == "likely"
+
+
+@pytest.mark.parametrize(
+    ("line", "probing"),
+    [
+        ("Warning: os-prober will be executed to detect other bootable partitions.", True),
+        ("Warning: os-prober will not be executed to detect other bootable partitions.", False),
+        ("Warnung: os-prober wird nicht ausgeführt, um andere Partitionen zu erkennen.", False),
+        ("Aviso: os-prober no se ejecutará para detectar otras particiones.", False),
+        ("Advertencia: os-prober se ejecutará para detectar otras particiones.", True),
+        ("Предупреждение: os-prober не будет запущен для поиска разделов.", False),
+        ("警告\uff1a os-prober 将运行以检测其它可引导分区。", True),
+        ("警告\uff1a os-prober 将不会运行以检测其它可引导分区。", False),
+    ],
+)
+def test_the_os_prober_notice_is_read_in_any_language(line, probing):
+    """Whether it ran is told by the negation, not by one language's words."""
+    log = parse_mkconfig_log(Document.of("log", f"{line}\ndone\n"))
+    assert log.probing is probing
+    assert log.state is RunState.DONE
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Found Windows Boot Manager on /dev/sda1@/EFI/Microsoft/Boot/bootmgfw.efi",
+        "Windows Boot Manager auf /dev/sda1@/EFI/Microsoft/Boot/bootmgfw.efi gefunden",
+        "Encontrado Windows Boot Manager en /dev/sda1@/EFI/Microsoft/Boot/bootmgfw.efi",
+        "Найден Windows Boot Manager на /dev/sda1@/efi/Microsoft/Boot/bootmgfw.efi",
+    ],
+)
+def test_a_found_system_is_read_in_any_language(line):
+    """The device and the path stand in every translation."""
+    assert len(parse_mkconfig_log(Document.of("log", line)).found) == 1
+
+
+def test_a_cut_log_is_no_died_run():
+    """Without an error line, a log without `done` is only cut."""
+    log = parse_mkconfig_log(Document.of("log", "Generating grub configuration file ...\n"))
+    assert log.state is RunState.CUT
+
+
+def test_colons_in_a_name_do_not_shift_the_fields():
+    """os-prober does not escape names; they are read from the right."""
+    line = "/dev/sda5:Linux: the sequel (1:2):Linux:linux:btrfs:1234:/@\n"
+    found = parse_os_prober(Document.of("os-prober", line)).systems[0]
+    assert (found.long, found.kind) == ("Linux: the sequel (1:2)", "linux")
+
+
+def test_colours_do_not_hide_a_boot_list():
+    """Escape sequences of a terminal recording are taken out of a paste."""
+    from labkit.boot.paste import cut_paste
+
+    painted = f"$ sudo efibootmgr -v\n\x1b[1m{EFIBOOTMGR}\x1b[0m"
+    boot = cut_paste(Document.of("paste", painted))[0].bundle.first(Kind.EFIBOOTMGR)
+    assert len(parse_efibootmgr(boot).entries) == 2
+
+
+def test_an_empty_file_is_known_by_its_name():
+    """An empty os-prober output is an input, which proves nothing."""
+    assert recognise(Document.of("os-prober.txt", "")) is Kind.OS_PROBER
+    assert recognise(Document.of("notes.txt", "")) is None
+
+
+def test_lsblk_without_the_telling_columns_answers_nothing():
+    """Its default columns show sizes only: file systems are still asked for."""
+    text = "NAME   MAJ:MIN RM SIZE RO TYPE MOUNTPOINT\nsda      8:0    0  10G  0 disk\n"
+    diagnosis = diagnosed({"lsblk.txt": text + "└─sda1   8:1    0  10G  0 part /\n"})
+    assert diagnosis.facts.partitions
+    assert "file-systems" in diagnosis.missing
+    assert "partition-table" in diagnosis.missing

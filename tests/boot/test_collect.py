@@ -1,0 +1,174 @@
+"""Collecting: only reading commands, a whole archive or none, and nothing personal in it."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from labkit.boot import collect as collecting
+from labkit.boot import diagnose, read_bundle
+from labkit.boot.changes import compare
+from labkit.boot.collect import Collection, collect_machine, write_archive
+from labkit.boot.kinds import Kind
+from labkit.boot.redact import Redactor
+from labkit.errors import RefusedError, UnmetError
+from support.boot_inputs import DEFAULT_GRUB, FSTAB, GRUB_CFG, HEALTHY, OS_RELEASE, bundle_from
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A mounted system with its files and a mounted ESP."""
+    files = {
+        "etc/default/grub": DEFAULT_GRUB,
+        "etc/default/grub.d/50.cfg": "GRUB_TIMEOUT=3\n",
+        "etc/fstab": FSTAB,
+        "etc/os-release": OS_RELEASE,
+        "etc/grub.d/30_os-prober": "#!/bin/sh\n",
+        "boot/grub/grub.cfg": GRUB_CFG,
+        "boot/efi/EFI/ubuntu/shimx64.efi": "",
+        "boot/efi/EFI/ubuntu/grub.cfg": HEALTHY["esp_ubuntu_grub.cfg"],
+        "boot/efi/EFI/Microsoft/Boot/bootmgfw.efi": "",
+    }
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path
+
+
+def test_a_mounted_system_is_collected(root):
+    """The files below the root are taken, the ESP's are listed, and all is recognised."""
+    bundle = collect_machine(root).bundle("root")
+    assert bundle.kinds >= {
+        Kind.DEFAULT_GRUB,
+        Kind.DROP_IN,
+        Kind.FSTAB,
+        Kind.OS_RELEASE,
+        Kind.GRUB_CFG,
+        Kind.ESP_LIST,
+        Kind.ESP_STUB,
+        Kind.GRUB_D,
+    }
+    facts = diagnose(bundle).facts
+    assert facts.linux_uefi_folders == ("ubuntu",)
+    assert facts.windows_loader is not None
+    assert not facts.scripts[0].is_executable
+
+
+def test_nothing_below_the_root_is_changed(root):
+    """Collecting leaves every file and folder as it was."""
+    before = {p: p.stat().st_mtime_ns for p in root.rglob("*")}
+    collect_machine(root)
+    assert {p: p.stat().st_mtime_ns for p in root.rglob("*")} == before
+
+
+def test_os_prober_is_never_run(monkeypatch, root):
+    """It mounts file systems: the archive says so instead."""
+    ran = []
+    monkeypatch.setattr(
+        collecting,
+        "run_program",
+        lambda command, **_: ran.append(Path(command[0]).name) or _silent(),
+    )
+    failed = {s.name: s.reason for s in collect_machine(root).failed}
+    assert "os-prober" not in ran
+    assert "mounts" in failed["os-prober.txt"]
+    assert set(ran) <= {"fdisk", "lsblk", "blkid", "efibootmgr", "mokutil", "lspci"}
+
+
+def _silent():
+    import subprocess
+
+    return subprocess.CompletedProcess([], 1, "", "permission denied")
+
+
+def test_the_whole_way_through_an_archive(root, tmp_path):
+    """What is stored is what is read: the same inputs, with what failed and why."""
+    collection = collect_machine(root)
+    archive = tmp_path / "boot.tar.gz"
+    write_archive(collection, archive)
+    bundle = read_bundle(archive)
+    assert bundle.kinds == collection.bundle("x").kinds
+    assert {s.name for s in collection.failed} <= {s.name for s in bundle.skipped}
+    with tarfile.open(archive) as stored:
+        manifest = json.load(stored.extractfile("boot/collect.json"))
+    assert manifest["format"] == 1
+    assert manifest["files"]["fstab"].endswith("etc/fstab")
+
+
+def test_an_archive_is_not_overwritten(tmp_path):
+    """A file of that name stays as it is."""
+    path = tmp_path / "boot.tar.gz"
+    path.write_text("mine")
+    with pytest.raises(RefusedError):
+        write_archive(Collection(), path)
+    assert path.read_text() == "mine"
+
+
+def test_a_failed_write_leaves_nothing(tmp_path):
+    """A missing folder is a clear error; a broken write leaves no half archive."""
+    with pytest.raises(UnmetError):
+        write_archive(Collection(), tmp_path / "gone" / "boot.tar.gz")
+
+    def broken(raw):
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_archive(Collection({"a": b"x"}), tmp_path / "b.tar.gz", redact=broken)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_personal_is_replaced():
+    """Addresses, identifiers, names and password hashes go; public GUIDs stay."""
+    raw = (
+        b"Boot0000* PXE MAC(020000000001,0) 02:00:5e:10:00:01 on thinkpad of /home/ann/x\n"
+        b"password_pbkdf2 root grub.pbkdf2.sha512.10000.AB12.CD34\n"
+        b"c12a7328-f81f-11d2-ba4b-00a0c93ec93b 1ff43d80-d7a6-47b9-b0be-896f374c981f\n"
+    )
+    hidden = Redactor(["thinkpad"], salt=b"1")(raw)
+    for secret in (b"020000000001", b"02:00:5e", b"thinkpad", b"ann", b"AB12", b"1ff43d80"):
+        assert secret not in hidden
+    assert b"c12a7328-f81f-11d2-ba4b-00a0c93ec93b" in hidden
+
+
+def test_mbr_identifiers_stay_joined():
+    """The disk's identifier and its partitions' PARTUUIDs are replaced alike."""
+    raw = b'Disk identifier: 0x2bd2c32a\n/dev/sda1: PARTUUID="2bd2c32a-01"\n'
+    hidden = Redactor(salt=b"1")(raw).decode()
+    identifier = hidden.split("0x")[1][:8]
+    assert identifier != "2bd2c32a"
+    assert f'PARTUUID="{identifier}-01"' in hidden
+
+
+def test_an_update_is_told_by_its_changes():
+    """Before and after: the order of the entries, the finding that it brings, and its rules."""
+    after = HEALTHY | {
+        "efibootmgr.txt": HEALTHY["efibootmgr.txt"].replace("0003,0004", "0004,0003"),
+        "default_grub": DEFAULT_GRUB.replace("TIMEOUT=5", "TIMEOUT=9"),
+    }
+    changes = compare(diagnose(bundle_from(HEALTHY)), diagnose(bundle_from(after)))
+    told = {(c.what, c.name): (c.before, c.after) for c in changes}
+    assert told["boot-order", "BootOrder"] == ("0003,0004", "0004,0003")
+    assert told["setting", "GRUB_TIMEOUT"] == ("5", "9")
+    assert ("finding", "N02") in told
+    assert ("N02", "N09") in [c.rules for c in changes]
+
+
+def test_an_input_that_was_not_collected_is_no_change():
+    """A missing file in one bundle says nothing about the computer."""
+    less = {n: t for n, t in HEALTHY.items() if n not in {"efibootmgr.txt", "esp_files.txt"}}
+    assert compare(diagnose(bundle_from(HEALTHY)), diagnose(bundle_from(less))) == ()
+
+
+def test_a_folder_that_may_not_be_looked_into(monkeypatch, tmp_path):
+    """No permission is an unmet need with a next step, not a fault of labkit."""
+
+    def denied(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", denied)
+    with pytest.raises(UnmetError, match="Permission denied"):
+        write_archive(Collection(), tmp_path / "boot.tar.gz")

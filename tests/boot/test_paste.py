@@ -1,0 +1,174 @@
+"""Pasted reports are cut into the outputs that they hold."""
+
+from __future__ import annotations
+
+import html
+
+import pytest
+
+from labkit.boot.diagnosis import diagnose
+from labkit.boot.documents import Document
+from labkit.boot.kinds import Kind
+from labkit.boot.paste import cut_paste
+from labkit.errors import InputError
+from support.boot_inputs import BLKID, DEFAULT_GRUB, EFIBOOTMGR, FDISK, FSTAB, STUB
+
+LSBLK = """\
+NAME    FSTYPE   UUID                                 PARTUUID
+sda
+├─sda1  vfat     A00D-D3F7                            ae1d65ea-f03d-4af7-a98e-9aba530dd411
+├─sda3  ntfs     BEC65C4DC65C07D3                     1ed51435-a38d-4a9c-97be-e098b5eddc11
+└─sda5  ext4     1ff43d80-d7a6-47b9-b0be-896f374c981f cd4e7757-36a0-42d1-9ec6-e0e64d6edfb9
+"""
+REPORT = f"""\
+boot-repair-4ppa200                                              [20240101_1200]
+
+============================== Boot Info Summary ===============================
+
+ => Grub2 (v2.00) is installed in the MBR of /dev/sda and looks at sector 1 of
+    the same hard drive for core.img. core.img is at this location and looks
+    for (,msdos5)/boot/grub.
+
+sda1: __________________________________________________________________________
+
+    File system:       ntfs
+    Boot sector type:  Grub2 (v1.99-2.00)
+    Boot files:        /bootmgr /Boot/BCD
+
+===================================== UEFI =====================================
+
+This live-session is in Legacy/BIOS/CSM mode (not in EFI mode).
+
+============================= Drive/Partition Info =============================
+
+fdisk -l (filtered): ___________________________________________________________
+
+Disk sda: 465.76 GiB, 500107862016 bytes, 976773168 sectors
+Disk identifier: 0x2bd2c32a
+      Boot     Start       End   Sectors   Size Id Type
+sda1            2048   4272127   4270080     2G  7 HPFS/NTFS/exFAT
+sda5         4272128 976771071 972498944 463.7G 83 Linux
+
+blkid (filtered): ______________________________________________________________
+
+{LSBLK}
+=================== sda5/etc/default/grub (filtered) ====================
+
+{DEFAULT_GRUB}
+======================== sda5/etc/fstab (filtered) ========================
+
+{FSTAB}
+"""
+
+
+def kinds(reports):
+    """The kinds of input of each report."""
+    return [r.bundle.kinds for r in reports]
+
+
+def test_a_boot_info_report_is_cut_at_its_headings():
+    """Every section becomes the input that it is, and the diagnosis follows."""
+    reports = cut_paste(Document.of("report", REPORT))
+    assert len(reports) == 1
+    assert reports[0].bundle.kinds >= {
+        Kind.BOOT_SECTORS,
+        Kind.FIRMWARE,
+        Kind.FDISK,
+        Kind.LSBLK_TREE,
+        Kind.DEFAULT_GRUB,
+        Kind.FSTAB,
+    }
+    assert diagnose(reports[0].bundle).root_causes[0] == "W05"
+
+
+def test_evidence_keeps_the_line_of_the_paste():
+    """A line number in the answer is the line in what was pasted."""
+    found = diagnose(cut_paste(Document.of("report", REPORT))[0].bundle).findings[0].finding
+    line = found.evidence[0].line
+    assert "Boot sector type:  Grub2" in REPORT.splitlines()[line - 1]
+
+
+def test_entities_and_tags_are_undone():
+    """A report copied out of a page's source reads as the page."""
+    escaped = "<pre>" + html.escape(REPORT).replace("├", "&#9500;").replace("\n", "<br>\n")
+    plain, found = (cut_paste(Document.of("r", t)) for t in (REPORT, escaped))
+    assert kinds(found) == kinds(plain)
+    devices = [p.device for p in diagnose(found[0].bundle).facts.partitions]
+    assert {"/dev/sda1", "/dev/sda5"} <= set(devices)
+
+
+def test_two_reports_are_kept_apart():
+    """A second summary begins a second report."""
+    reports = cut_paste(
+        Document.of("report", REPORT + REPORT.replace("Grub2 (v1.99", "Windows (v"))
+    )
+    assert len(reports) == 2
+    assert diagnose(reports[0].bundle).root_causes[0] == "W05"
+    assert "W05" not in diagnose(reports[1].bundle).root_causes
+
+
+def test_a_terminal_session_is_cut_at_its_prompts():
+    """Commands announce their outputs."""
+    session = (
+        f"me@host:~$ sudo fdisk -l\n{FDISK}me@host:~$ sudo efibootmgr -v\n{EFIBOOTMGR}"
+        f"me@host:~$ sudo blkid\n{BLKID}me@host:~$ sudo os-prober\n"
+        "/dev/nvme0n1p1@/efi/Microsoft/Boot/bootmgfw.efi:Windows Boot Manager:Windows:efi\n"
+    )
+    found = cut_paste(Document.of("paste", session))
+    assert kinds(found) == [{Kind.FDISK, Kind.EFIBOOTMGR, Kind.BLKID, Kind.OS_PROBER}]
+
+
+def test_outputs_without_headings_are_told_by_their_lines():
+    """A forum post that strings outputs together is cut where the next tool's begins."""
+    post = f"Hello,\nhere is what I have:\n\n{FDISK}\n{EFIBOOTMGR}\n{BLKID}\n{STUB}"
+    found = cut_paste(Document.of("paste", post))
+    assert kinds(found) == [{Kind.FDISK, Kind.EFIBOOTMGR, Kind.BLKID, Kind.ESP_STUB}]
+
+
+def test_wrapped_boot_entries_are_joined():
+    """An 80-column window breaks device paths; they are whole again, and so are their labels."""
+    wrapped = []
+    for line in EFIBOOTMGR.splitlines():
+        wrapped += [line[i : i + 80] for i in range(0, len(line), 80)]
+    found = cut_paste(Document.of("paste", "\n".join(wrapped)))[0].bundle
+    boot = diagnose(found).facts.boot_list
+    assert [e.loader for e in boot.entries] == [
+        "/efi/ubuntu/shimx64.efi",
+        "/efi/microsoft/boot/bootmgfw.efi",
+    ]
+
+
+def test_quoted_lines_are_unquoted():
+    """A mail's `> ` before every line is no part of the outputs."""
+    quoted = "".join(f"> {line}\n" for line in FDISK.splitlines())
+    assert kinds(cut_paste(Document.of("mail", quoted))) == [{Kind.FDISK}]
+
+
+@pytest.mark.parametrize(("old", "new"), [("  +", " "), ("├─", "|-"), ("└─", "`-")])
+def test_a_damaged_tree_is_read(old, new):
+    """Collapsed blanks and replaced glyphs leave the identifiers of lsblk readable."""
+    import re
+
+    damaged = re.sub(old, new, LSBLK)
+    found = diagnose(cut_paste(Document.of("paste", damaged))[0].bundle).facts
+    assert found.partition("/dev/sda5").uuid == "1ff43d80-d7a6-47b9-b0be-896f374c981f"
+    assert found.partition("/dev/sda1").partuuid == "ae1d65ea-f03d-4af7-a98e-9aba530dd411"
+
+
+def test_a_letter_is_no_report():
+    """Text without any output is refused with what to paste."""
+    with pytest.raises(InputError) as caught:
+        cut_paste(Document.of("paste", "Dear forum, it does not work.\n"))
+    assert "fdisk" in caught.value.hint
+
+
+def test_the_raw_lines_of_a_newer_efibootmgr_are_no_wrapped_text():
+    """`dp:` and `data:` lines of version 18 stay apart from the entry above them."""
+    verbose = "".join(
+        f"{line}\n      dp: 04 01 2a 00\n    data: 57 49 4e\n"
+        if line.startswith("Boot0")
+        else f"{line}\n"
+        for line in EFIBOOTMGR.splitlines()
+    )
+    boot = diagnose(cut_paste(Document.of("paste", verbose))[0].bundle).facts.boot_list
+    assert [e.data[:7] for e in boot.entries] == ["", "WINDOWS"]
