@@ -23,6 +23,13 @@ OFFERS = {
     "labkit doctor --js": {"--json"},
     "labkit --color ": {"auto", "always", "never"},
     "labkit doctor --json --color n": {"never"},
+    "labkit drops ": {"need", "chance", "pity", "set"},
+    "labkit drops pity --pre": {"--preset"},
+    "labkit drops pity --preset gen": {"genshin"},
+    "labkit drops 1/5000 --dr": {"--drops"},
+    "labkit drops table READ": {"README.md"},
+    "labkit drops 1/5000 --plot CHANGE": {"CHANGELOG.md"},
+    "labkit tv kodi ba": {"backup"},
 }
 
 
@@ -89,7 +96,7 @@ def zsh_offers(line, project, need_tool):
     child.expect_exact("END")
     written = child.before
     child.close(force=True)
-    return re.findall(r"[\w-]+", written)
+    return re.findall(r"[\w.-]+", written)
 
 
 @pytest.mark.parametrize("line", OFFERS)
