@@ -98,6 +98,9 @@ def decide(seen: Observation) -> Step:
             return Step.WAIT
         case None if not seen.attempts:
             return Step.CONNECT
+        case None if again and seen.reply.startswith("already connected"):
+            # The server was just about to notice that the connection had broken.
+            return Step.RECONNECT
         case _:
             return Step.FAIL
 

@@ -25,6 +25,8 @@ def error_of(endpoint, *, wait_s=1.0):
     [
         (Observation(None), Step.CONNECT),
         (Observation(None, attempts=1, reply="failed to connect"), Step.FAIL),
+        (Observation(None, attempts=1, reply="already connected to a:1"), Step.RECONNECT),
+        (Observation(None, attempts=2, reply="already connected to a:1"), Step.FAIL),
         (Observation("device"), Step.PROVE),
         (Observation("device", proof_failed=True), Step.RECONNECT),
         (Observation("device", attempts=2, proof_failed=True), Step.FAIL),
