@@ -11,8 +11,13 @@ def main() -> int:
     """Run labkit and return its exit code."""
     if sys.argv[1:] == ["--version"]:
         # Answered before Typer is imported: 10 ms, not 60.
-        sys.stdout.write(f"labkit {__version__}\n")
-        return 0
+        try:
+            sys.stdout.write(f"labkit {__version__}\n")
+            sys.stdout.flush()
+        except (AttributeError, OSError):
+            pass  # closed, or its disk is full: the long way says so
+        else:
+            return 0
     try:
         from labkit.cli.app import main as run
     except KeyboardInterrupt:

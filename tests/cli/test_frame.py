@@ -116,6 +116,14 @@ def test_mistyped(run, arguments, hint):
     assert f"hint: {hint}\n" in result.err
 
 
+def test_interrupt_with_json(run):
+    """Ctrl-C still leaves one document on standard output."""
+    result = run("sample", "interrupt", "--json")
+
+    assert result.code == ExitCode.INTERRUPTED
+    assert result.document["errors"][0]["code"] == "interrupted"
+
+
 def test_nothing_asked_shows_help(run):
     """`labkit` and a tool alone show their help on standard error and end with 2."""
     for arguments in ([], ["sample"], ["sample", "deep"]):
@@ -144,6 +152,14 @@ def test_table_in_a_pipe(run):
     assert run("sample", "rows").out == "name\tsize\nplain\t1\n\\x1b]0;title\\x07evil name\t22\n"
 
 
+def test_colors_in_names_are_shown_not_obeyed(run):
+    """A colour sequence in an argument, or in a device's name, does not paint the terminal."""
+    result = run("sample", "echo", "\x1b[31mred", "--color", "always")
+
+    assert result.out == "\x1b[32m\\x1b[31mred\x1b[0m\n"
+    assert "\\x1b[31mred" in run("sample", "echo", "fail\x1b[31mred").err
+
+
 @pytest.mark.usefixtures("terminal")
 def test_table_on_a_terminal(run):
     """On a terminal a table is aligned, numbers to the right."""
@@ -152,6 +168,16 @@ def test_table_on_a_terminal(run):
     assert [line.split() for line in lines if "plain" in line] == [["plain", "1"]]
     assert all("\x1b" not in line for line in lines)
     assert len({line.rstrip().rfind("2") for line in lines if "evil" in line}) == 1
+
+
+@pytest.mark.usefixtures("terminal")
+def test_narrow_terminal_gets_records(run, monkeypatch):
+    """A table that is wider than a narrow terminal becomes one record a row."""
+    monkeypatch.setenv("COLUMNS", "12")
+
+    out = run("sample", "rows", "--color", "never").out
+
+    assert "name  plain\nsize  1\n" in out
 
 
 @pytest.mark.parametrize(

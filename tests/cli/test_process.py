@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pexpect
 import pytest
@@ -62,6 +63,42 @@ def test_closed_pipe_is_silent():
 
     assert labkit.wait(timeout=60) == ExitCode.PIPE_CLOSED
     assert error == b""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("arguments", [["--version"], ["completion", "bash"], ["doctor", "--json"]])
+def test_full_disk_is_an_error_line(arguments):
+    """A result that cannot be written is exit 4 and one error line, never the answer no."""
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "labkit", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    assert result.returncode == ExitCode.UNMET
+    assert result.stderr.startswith("error: the output cannot be written: No space left on device")
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-"])
+def test_closed_streams_are_no_fault(closed):
+    """A stream that is closed from the start takes and gives nothing, and the code is right."""
+    for arguments, code in (("doctor", ExitCode.OK), ("doctor --nonsense", ExitCode.USAGE)):
+        command = f'exec "$0" -m labkit {arguments} {closed}'
+        result = subprocess.run(
+            ["sh", "-c", command, sys.executable],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+        assert result.returncode == code
+        assert "Traceback" not in result.stderr
 
 
 def test_interrupt_ends_with_130():

@@ -31,6 +31,14 @@ def rows() -> Result:
     return Result({"path": Path("a")}, lambda out: out.table(("name", "size"), cells))
 
 
+@sample.command("labkit sample echo hello")
+def echo(text: Annotated[str, typer.Argument(help="A text.")]) -> Result:
+    """Show a text in green; fail with one that begins with fail."""
+    if text.startswith("fail"):
+        raise UnreachableError(text)
+    return Result({"text": text}, lambda out: out.line(out.style(text, "good")))
+
+
 @sample.command("labkit sample unreachable")
 def unreachable() -> Result:
     """Fail in a foreseen way."""

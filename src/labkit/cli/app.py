@@ -19,6 +19,7 @@ from labkit.cli.output import (
     ClosedPipeError,
     ColorMode,
     Output,
+    UnwritableOutputError,
     current_output,
     process_output,
     use_output,
@@ -118,6 +119,8 @@ def _color_mode(arguments: Sequence[str]) -> ColorMode:
 
 
 def _failed(error: LabkitError, output: Output) -> int:
+    if isinstance(error, UnwritableOutputError):
+        _drop_stdout()
     if isinstance(error, BugError) and output.env.get("LABKIT_DEBUG"):
         traceback.print_exception(error, file=output.stderr)
     output.error(error)

@@ -86,6 +86,11 @@ class Command(TyperCommand):
             if output.json:
                 output.document(schema, error.exit_code, None, [error])
             raise
+        except KeyboardInterrupt:
+            if output.json:
+                stopped = LabkitError("stopped by Ctrl-C", code="interrupted")
+                output.document(schema, ExitCode.INTERRUPTED, None, [stopped])
+            raise
         if output.json:
             output.document(schema, result.exit_code, result.data, result.errors)
         else:

@@ -7,6 +7,7 @@ This is the only module that imports rich, and only when a table or a bar is rea
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import threading
@@ -19,7 +20,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
-from labkit.errors import ExitCode, LabkitError, UsageError
+from labkit.errors import ExitCode, LabkitError, UnmetError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,13 +52,30 @@ _KILO = 1000
 
 _NUMERIC = re.compile(r"[-+~≈<>]?\s*[\d.,:]+(e[-+]?\d+)?\s*(%|[kMGT]?i?B|s|h|d|x|/s)*")
 
-# Names that come from a camera, a TV or a file may hold sequences that drive the terminal. Our
-# own colours (SGR) pass; every other control character is shown, not obeyed.
-_CONTROL = re.compile(r"\x1b(?!\[[\d;]*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]")
+# Names that come from a camera, a TV or a file may hold sequences that drive the terminal: every
+# control character in a text is shown, not obeyed. Our own colours travel as noncharacters
+# (U+FDD0 ends one, those after it begin one) and become sequences at the very end.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_PLAIN_MARK = "\ufdd0"
+_MARKS = {style: chr(ord(_PLAIN_MARK) + 1 + index) for index, style in enumerate(_SGR)}
+_SEQUENCES = {
+    _PLAIN_MARK: "\x1b[0m",
+    **{mark: f"\x1b[{_SGR[style]}m" for style, mark in _MARKS.items()},
+}
+_MARK = re.compile(f"[{''.join(_SEQUENCES)}]")
+
+# A table that is wider than such a terminal is written as one record after the other.
+_NARROW_COLUMNS = 60
 
 
 class ClosedPipeError(Exception):
     """The reader of standard output went away."""
+
+
+class UnwritableOutputError(UnmetError):
+    """Standard output takes no more: its disk is full."""
+
+    code = "output-not-writable"
 
 
 class Output:
@@ -117,8 +135,8 @@ class Output:
             self.line(f"{name:<{width}}  {value}" if self.is_terminal else f"{name}\t{value}")
 
     def style(self, text: str, style: Style) -> str:
-        """Paint `text` for standard output, where it shows colours."""
-        return self._paint(text, style, self.stdout)
+        """Mark `text` to be painted, where the stream that it is written to shows colours."""
+        return f"{_MARKS[style]}{text}{_PLAIN_MARK}" if text else text
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Write a table: aligned for a person, tab-separated for a pipe.
@@ -127,7 +145,7 @@ class Output:
         """
         if not self.is_terminal:
             for row in (columns, *rows):
-                cells = (without_color(_visible(cell.replace("\t", " "))) for cell in row)
+                cells = (_visible(cell.replace("\t", " ")) for cell in row)
                 self._write("\t".join(cells) + "\n")
             return
         from rich.box import SIMPLE_HEAD
@@ -135,12 +153,6 @@ class Output:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-        for index, column in enumerate(columns):
-            numeric = bool(rows) and all(_NUMERIC.fullmatch(row[index]) for row in rows)
-            table.add_column(column, justify="right" if numeric else "left", overflow="fold")
-        for row in rows:
-            table.add_row(*(Text.from_ansi(_visible(cell)) for cell in row))
         painted = self.colors(self.stdout)
         console = Console(
             file=self.stdout,
@@ -148,9 +160,28 @@ class Output:
             no_color=not painted,
             highlight=False,
         )
+        table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+        for index, column in enumerate(columns):
+            numeric = bool(rows) and all(
+                _NUMERIC.fullmatch(_MARK.sub("", row[index])) for row in rows
+            )
+            table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(Text.from_ansi(_paint(_visible(cell), colors=True)) for cell in row))
+        unlimited = console.options.update(max_width=sys.maxsize)
+        natural_width = console.measure(table, options=unlimited).maximum
+        if console.width < min(_NARROW_COLUMNS, natural_width):
+            self._records(columns, rows)
+            return
         with console.capture() as capture:
             console.print(table)
         self._write(capture.get())
+
+    def _records(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Write rows one below the other, for a terminal that is too narrow for their columns."""
+        for row in rows:
+            self.fields(dict(zip(columns, row, strict=True)))
+            self.line()
 
     def document(
         self,
@@ -213,19 +244,19 @@ class Output:
     # -- plumbing
 
     def _tell(self, label: str, style: Style, text: str) -> None:
-        text = _visible(text, keep="\n\t")
-        self.progress.message(f"{self._paint(f'{label}:', style, self.stderr)} {text}")
-
-    def _paint(self, text: str, style: Style, stream: TextIO) -> str:
-        text = _visible(text, keep="\n\t")
-        return f"\x1b[{_SGR[style]}m{text}\x1b[0m" if text and self.colors(stream) else text
+        self.progress.message(f"{self.style(f'{label}:', style)} {text}")
 
     def _write(self, text: str) -> None:
         try:
-            self.stdout.write(text if self.colors(self.stdout) else without_color(text))
+            self.stdout.write(_paint(text, colors=self.colors(self.stdout)))
             self.stdout.flush()
         except BrokenPipeError as error:
             raise ClosedPipeError from error
+        except OSError as error:
+            raise UnwritableOutputError(
+                f"the output cannot be written: {error.strerror or error}",
+                hint="make room, or send it to another file",
+            ) from error
 
 
 _CURRENT: ContextVar[Output] = ContextVar("labkit-output")
@@ -247,11 +278,19 @@ def use_output(output: Output) -> Iterator[Output]:
 
 
 def process_output(env: Mapping[str, str]) -> Output:
-    """Make the output of this process from its own streams."""
-    return Output(sys.stdout, sys.stderr, sys.stdin, env)
+    """Make the output of this process from its streams; a closed one takes and gives nothing."""
+    nothing = Path(os.devnull)
+    return Output(
+        sys.stdout or nothing.open("w", encoding="utf-8"),
+        sys.stderr or nothing.open("w", encoding="utf-8"),
+        sys.stdin or nothing.open(encoding="utf-8"),
+        env,
+    )
 
 
 def _visible(text: str, keep: str = "") -> str:
+    """Show control characters other than those of `keep`; a line break becomes a space."""
+
     def show(match: re.Match[str]) -> str:
         character = match.group()
         return character if character in keep else f"\\x{ord(character):02x}"
@@ -260,6 +299,11 @@ def _visible(text: str, keep: str = "") -> str:
     if "\n" not in keep:
         text = text.replace("\n", " ")
     return text
+
+
+def _paint(text: str, *, colors: bool) -> str:
+    """Turn the marks of `Output.style` into sequences, or take them out."""
+    return _MARK.sub(lambda match: _SEQUENCES[match.group()] if colors else "", text)
 
 
 def without_color(text: str) -> str:
@@ -291,16 +335,22 @@ class _StderrProgress:
         return self._output.stderr.isatty() and self._output.env.get("TERM") != "dumb"
 
     def message(self, text: str) -> None:
+        output = self._output
+        text = _paint(_visible(text, keep="\n\t"), colors=output.colors(output.stderr))
         with self._lock:
             if self._bars is not None:
-                self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
+                from rich.text import Text
+
+                self._bars.console.print(Text.from_ansi(text), soft_wrap=True)
                 return
-            stderr = self._output.stderr
             try:
-                stderr.write(text + "\n")
-                stderr.flush()
+                output.stderr.write(text + "\n")
+                output.stderr.flush()
             except BrokenPipeError as error:
                 raise ClosedPipeError from error
+            except OSError:
+                # Nobody can be told any more; the result and the exit code still count.
+                return
 
     def warning(self, text: str) -> None:
         self._output.warning(text)
