@@ -279,8 +279,8 @@ function __labkit_options --description 'The options at a path'
                 '--tries' 'Tries made' \
                 '--stopped' 'The log was stopped at its last drop' \
                 '--claim' 'An advertised rate to judge' \
-                '-c' 'Of the intervals' \
-                '--confidence' 'Of the intervals' \
+                '-c' 'Of the intervals; [95%]' \
+                '--confidence' 'Of the intervals; [95%]' \
                 '--gaps' 'Pity games: pulls each hit took, in order' \
                 '--leftover' 'Pulls after the last of --gaps' \
                 '--hard' 'Hard pity, for --gaps' \

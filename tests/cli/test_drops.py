@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -101,17 +102,21 @@ def test_readmes_lines_run(run, line):
     assert result.err == ""
 
 
-def test_both_ways_to_write_the_documented_table_agree(tmp_path):
-    """The CSV of docs/drops.md holds the table that its JSON holds."""
+def test_all_ways_to_write_the_documented_table_agree(tmp_path):
+    """Docs/drops.md holds one table three times: nested, by name and as CSV."""
     text = (PROJECT / "docs/drops.md").read_text("utf-8")
     csv_tables = re.findall(r"```csv\n(table,.*?)```", text, re.DOTALL)
     (tmp_path / "boar.json").write_text(LOOT_TABLE.findall(text)[0], "utf-8")
     (tmp_path / "boar.csv").write_text(csv_tables[0], "utf-8")
-    one, other = (Opening(read_loot(tmp_path / f"boar.{kind}")) for kind in ("json", "csv"))
+    (tmp_path / "named.json").write_text(LOOT_TABLE.findall(text)[1], "utf-8")
+    one, *others = (
+        Opening(read_loot(tmp_path / name)) for name in ("boar.json", "named.json", "boar.csv")
+    )
 
-    assert [(item, one.chance(item, 3000)) for item in one.items] == [
-        (item, other.chance(item, 3000)) for item in other.items
-    ]
+    for other in others:
+        assert [(item, one.chance(item, 3000)) for item in one.items] == [
+            (item, other.chance(item, 3000)) for item in other.items
+        ]
 
 
 # -- the figures
@@ -312,6 +317,221 @@ def test_a_pity_log_has_its_own_estimate(data):
     assert (answer["estimate"], answer["naive"], answer["kept"]) == (0.01875, 0.025, 3)
 
 
+# -- what a player met
+
+
+def test_an_amount_is_no_number_of_drops(data):
+    """The mean of a question about amounts has a name of its own."""
+    answer = data("chance", "1/20", "-n", "60", "--each", "3-8", "--total", "20")
+
+    assert answer["mean_total"] == 16.5
+    assert "mean_drops" not in answer
+    assert answer["each"] == "3..8"
+
+
+def test_what_counts_is_written_as_it_is_typed(data):
+    """A specification, not prose, and logarithms without a negative zero."""
+    answer = data("chance", "1/5", "--tries", "9", "--drops", "2..5")
+
+    assert answer["drops"] == "2..5"
+    assert str(data("chance", "1", "--tries", "9")["log10"]) == "0.0"
+
+
+def test_an_exact_rate_has_exact_odds(data):
+    """One in 100000, although 1/100000 is no double."""
+    assert data("roll", "99999")["one_in"] == 100_000
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--claim", "1%"), ("-c", "90%"), ("--got", "5"), ("--plot", "p.svg")],
+)
+def test_a_log_of_gaps_passes_over_nothing(run, option, value):
+    """An option that has no part in the answer is refused by name."""
+    result = run("drops", "rate", "--gaps", "70,10,80", "--hard", "90", option, value)
+
+    assert result.code == ExitCode.USAGE
+    assert ("--confidence" if option == "-c" else option) in result.err
+
+
+@pytest.mark.parametrize("option", ["--stopped", "--chart"])
+def test_a_log_of_gaps_has_no_such_switch(run, option):
+    """The same for switches."""
+    result = run("drops", "rate", "--gaps", "70,10,80", "--hard", "90", option)
+
+    assert result.code == ExitCode.USAGE
+    assert f"leave {option} out" in result.err
+
+
+@pytest.mark.parametrize("option", ["--hard", "--leftover"])
+def test_counts_have_no_pity(run, option):
+    """What describes gaps is refused where there are none."""
+    result = run("drops", "rate", "--got", "5", "--tries", "100", option, "90")
+
+    assert result.code == ExitCode.USAGE
+    assert option in result.err
+
+
+def test_gaps_take_time(data):
+    """All pulls of the log count for the time, the unfinished ones too."""
+    arguments = ["--gaps", "70,10,80", "--leftover", "40", "--hard", "90", "--per-hour", "50"]
+
+    assert data("rate", *arguments)["pulls"] == 200
+    assert data("rate", *arguments)["time_h"] == 4
+
+
+def test_neither_estimate_of_gaps_is_called_low(run):
+    """The biased estimate may be the higher one."""
+    out = run("drops", "rate", "--gaps", "70,10,80,20,10", "--leftover", "10", "--hard", "90").out
+
+    assert "all hits / all pulls, biased\t2.50000 %" in out
+    assert "too low" not in out
+
+
+def test_the_observed_share_is_shown_where_it_differs(run):
+    """Once for a fixed number of tries, twice for a stopped log; ends in percent."""
+    fixed = run("drops", "rate", "--got", "5", "--tries", "812").out
+
+    assert "observed" not in fixed
+    assert "clopper-pearson\t0.200230 %\t1.43109 %" in fixed
+    assert "observed" in run("drops", "rate", "--got", "5", "--tries", "812", "--stopped").out
+
+
+def test_the_proof_has_digits_enough(run):
+    """Both chances differ from the confidence, unless the digits were asked for."""
+    arguments = ["drops", "need", "5%", "--drops", "1e8", "-c", "95%"]
+    row = run(*arguments).out.splitlines()[2].split("\t")
+
+    assert float(row[3].split()[0]) < 95 < float(row[2].split()[0])
+    assert "95.0 %\t95.0 %" in run(*arguments, "--digits", "3").out
+
+
+def test_digits_hold_for_mean_and_deviation(run):
+    """In the last line of the answer too."""
+    out = run("drops", "1/300", "--digits", "3").out
+
+    assert "standard deviation 299," in out
+
+
+def test_who_has_it_all_hears_so(run):
+    """And how to ask for one more."""
+    result = run("drops", "1/5000", "--tried", "3000", "--got", "1")
+
+    assert result.code == ExitCode.USAGE
+    assert "you have the 1 drop that you ask for" in result.err
+    assert "--drops 2" in result.err
+    assert run("drops", "1/5000", "--drops", "2", "--tried", "3000", "--got", "1").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["1/5,000"], "1/5000"),
+        (["1:5000"], "1/5000"),
+        (["0,02%"], "0.02%"),
+        (["\u00bd"], "1/2"),
+        (["5000"], "1/5000"),
+        (["chance", "1/5", "-n", "9", "--drops", "3-5"], "3..5"),
+        (["prd", "25"], "25%"),
+        (["pity", "--preset", "genshin", "--featured", "50"], "50%"),
+    ],
+)
+def test_a_near_miss_is_understood(run, arguments, meant):
+    """The hint writes what was meant as labkit reads it."""
+    assert f"did you mean {meant}?" in run("drops", *arguments).err
+
+
+def test_a_figure_is_called_by_its_name(run):
+    """Not every rate above its bounds is the rate of a drop."""
+    arguments = ["drops", "pity", "--base", "50%", "--soft", "5", "--step", "0", "--hard", "3"]
+
+    assert "a step of 0" in run(*arguments).err
+
+
+def test_one_is_written_as_one(run):
+    """One drop, one try."""
+    assert "1 drop in 1 try at" in run("drops", "luck", "1/5", "--tries", "1", "--got", "1").out
+    err = run("drops", "luck", "1/5", "--tries", "0", "--got", "1").err
+    assert "1 drop cannot come from 0 tries" in err
+
+
+def test_a_table_is_read_from_standard_input(boar, spawn):
+    """As JSON or as CSV, whichever it is."""
+    as_json = spawn("drops", "table", "-", input=Path(boar).read_text("utf-8"))
+    as_csv = spawn("drops", "table", "-", input="item,weight\na,1\nb,3\n")
+
+    assert "Sap" in as_json.out
+    assert "b\t75.0000 %" in as_csv.out
+
+
+def test_no_name_is_no_folder(run):
+    """An empty argument is not the present folder."""
+    assert "no loot table was named" in run("drops", "table", "").err
+
+
+def test_weights_beyond_doubles_are_answered(run, tmp_path):
+    """Weights are exact; so are the chances they make."""
+    path = tmp_path / "x.json"
+    for weight in ("1e309", "1e400", "1e-400"):
+        lines = [{"item": "a", "weight": "1"}, {"item": "b", "weight": weight}]
+        path.write_text(json.dumps({"lines": lines}), "utf-8")
+        result = run("drops", "table", str(path), "--rolls", "20")
+
+        assert result.code == ExitCode.OK
+        assert "all but 1 in 10^" in result.out
+
+
+def test_a_plot_is_silent_without_a_home(tmp_path, spawn):
+    """Matplotlib's own words about its cache are nobody's business."""
+    home = tmp_path / "file"
+    home.touch()
+    environment = os.environ | {"HOME": str(home), "TMPDIR": str(tmp_path)}
+    for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "MPLCONFIGDIR"):
+        environment.pop(name, None)
+    result = spawn("drops", "1/5", "--plot", str(tmp_path / "x.svg"), env=environment)
+
+    assert result.code == ExitCode.OK
+    assert "matplotlib" not in result.err.lower()
+
+
+DOCUMENTED_KEYS = dict(
+    re.findall(
+        r"^\| `(\w+)` \| (.*chance.*|.*`\w+`.*) \|$",
+        (PROJECT / "docs/drops.md").read_text("utf-8").partition("## JSON")[2],
+        re.MULTILINE,
+    )
+)
+CHANCE_KEYS = {"probability", "complement", "log10", "log10_complement", "one_in"}
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        ["need", "1/50", "--tried", "9"],
+        ["need", "1/50", "--each", "3-8", "--total", "20"],
+        ["chance", "1/12", "--tries", "40"],
+        ["chance", "40@1/120", "60@1/50"],
+        ["chance", "1/12", "--tries", "40", "--each", "2", "--total", "4"],
+        ["luck", "1/50", "--tries", "100", "--got", "1"],
+        ["roll", "101800", "--luck", "2000", "--tries", "5"],
+        ["roll", "101800", "--tries", "100", "--solve", "luck"],
+        ["set", "a=1/5", "b=1/9", "--tries", "9"],
+        ["pity", "--preset", "genshin", "--pulls", "9"],
+        ["plan", "--preset", "genshin", "--stage", "1:100"],
+        ["rate", "--got", "5", "--tries", "812", "--claim", "1/100"],
+        ["rate", "--gaps", "70,10,80", "--hard", "90"],
+        ["prd", "25%", "--tries", "3"],
+    ],
+    ids=" ".join,
+)
+def test_every_key_is_documented(data, question):
+    """In the table of docs/drops.md."""
+    row = DOCUMENTED_KEYS[question[0]]
+    known = set(re.findall(r"`(\w+)`", row)) | {"convention"}
+
+    assert set(data(*question)) <= known | (CHANCE_KEYS if "*chance*" in row else set())
+
+
 # -- what all of them share
 
 QUESTIONS = [
@@ -356,7 +576,7 @@ def test_a_plot_without_matplotlib_names_the_extra(run, monkeypatch):
     result = run("drops", "1/50", "--plot", "curve.png")
 
     assert result.code == ExitCode.UNMET
-    assert "labkit[plot]" in result.err
+    assert "pip install '.[plot]'" in result.err
 
 
 def test_digits_are_what_was_asked_for(run):
@@ -392,6 +612,7 @@ def test_numpy_and_scipy_are_not_loaded(question):
     "arguments",
     [
         *(["need", rate] for rate in ("0", "1.5", "101%", "1/0", "nan", "inf", "text", "5000")),
+        *(["need", "1/5", "-c", c] for c in ("95,5", "99,9%", "0,95", "99,99")),
         *(["need", "1/5", "-c", c] for c in ("0", "100", "101", "100%", "1", "nan", "x")),
         *(["chance", "1/5", "--tries", n] for n in ("-1", "1.5", "1e400", "nan", "many")),
         *(["need", "1/5", "--drops", k] for k in ("0", "-1", "1.5", "1e11")),
@@ -427,6 +648,7 @@ def test_numpy_and_scipy_are_not_loaded(question):
         ["need", "1/5", "--drops", "2", "--each", "3-8", "--total", "5"],
         ["need", "1/5", "--each", "1-2", "--total", "1e6"],
         ["need", "1/5", "--got", "1"],
+        ["need", "1e-50", "--drops", "1e8"],
         ["need", "1/5", "--per-hour", "0"],
         ["need", "1/5", "--cost", "free"],
         ["need", "1/5", "--plot", "curve.gif"],

@@ -52,6 +52,28 @@ def test_set_shows_the_expected_tries(run):
     assert "exclusive table" in result.out
 
 
+def test_items_that_are_alike_share_a_row(run):
+    """A hundred equal kinds are one row; two of four stay by name."""
+    kinds = run("drops", "set", "--types", "100").out
+
+    assert "1 to 100, 100 alike\t1/100" in kinds
+    assert kinds.count("1/100\t") == 1
+    assert "boots\t" in run("drops", *SET).out
+
+
+def test_a_name_that_is_no_text_is_refused(run):
+    """It could not be written into a JSON document."""
+    assert run("drops", "set", "a\udcff=1/5").code == ExitCode.USAGE
+
+
+def test_prd_says_where_its_counts_begin(run):
+    """Failed tries condition the answer, not the table of the distribution."""
+    said = "counts tries from the last success"
+
+    assert said in run("drops", "prd", "25%", "--failed", "4").out
+    assert said not in run("drops", "prd", "25%").out
+
+
 @pytest.mark.parametrize(
     ("options", "table", "tries"),
     [
@@ -269,7 +291,7 @@ def test_prd_shows_the_distribution(run):
         (("plan", "--preset", "genshin", "--stage", "1:1e9"), "too large"),
         (("prd",), "nominal chance"),
         (("prd", "5%", "--from-c", "1%"), "nominal chance"),
-        (("prd", "0"), "rate of 0"),
+        (("prd", "0"), "chance of 0"),
         (("prd", "5"), "above 1"),
         (("prd", "1e-9"), "too small"),
         (("prd", "25%", "--failed", "12"), "in a row"),

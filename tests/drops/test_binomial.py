@@ -142,3 +142,12 @@ def test_the_deviance_does_not_cancel(x, ratio):
         reference = x * mpmath.log(mpmath.mpf(x) / mean) + mpmath.mpf(mean) - x
 
     assert deviance(x, mean) == pytest.approx(float(reference), rel=1e-13)
+
+
+@pytest.mark.parametrize("exponent", [295, 309, 400, 4000])
+def test_a_rate_beyond_doubles_keeps_its_logarithm(exponent):
+    """At a distance from 0 or 1 that no double holds."""
+    tiny = Fraction(1, 10**exponent)
+
+    assert at_least(1, 20, tiny).log10 == pytest.approx(math.log10(20) - exponent, rel=1e-14)
+    assert at_least(1, 20, 1 - tiny).opposite.log10 == pytest.approx(-20 * exponent, rel=1e-14)

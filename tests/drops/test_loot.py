@@ -14,6 +14,7 @@ from labkit.drops.quantities import Amount
 from labkit.errors import InputError, LabkitError, UsageError
 
 ONE = Amount(1, 1)
+ONE_LINE = {"lines": [{"item": "x", "weight": 1}]}
 M = 6
 
 
@@ -177,6 +178,17 @@ def test_json_with_named_tables_is_read(read):
     assert Opening(tables).chance("x") == Fraction(1, 10_000)
 
 
+def test_a_table_with_lines_beside_tables_is_the_root(read):
+    """It is opened under its own name, and the others are there for it to lead to."""
+    extra = {"roll": "or", "lines": [{"item": "Sap", "threshold": 85_000}]}
+    lines = [{"item": "Hide", "threshold": 0}, {"threshold": 95_000, "table": "Extra"}]
+    tables = read({"name": "Boar", "roll": "and", "lines": lines, "tables": {"Extra": extra}})
+
+    assert tables.root == "Boar"
+    assert Opening(tables).items == ["Hide", "Sap"]
+    assert Opening(tables, "Extra").items == ["Sap"]
+
+
 def test_csv_is_read(read):
     """One row a line; a table's settings stand in any of its rows."""
     tables = read(
@@ -221,6 +233,16 @@ def test_a_datasheet_is_read(read):
     assert any("dice below" in note for note in tables.notes)
 
 
+def test_a_datasheet_in_csv_is_the_same(read):
+    """The columns of its rows are the keys of the JSON, an absent one an empty cell."""
+    sheet = rows()
+    columns = list(dict.fromkeys(key for row in sheet for key in row))
+    lines = [",".join(str(row.get(column, "")) for column in columns) for row in sheet]
+    tables = read("\n".join([",".join(columns), *lines]), "loot.csv")
+
+    assert tables == read(sheet)
+
+
 def test_a_datasheet_with_levels_asks_for_one(read):
     """Numbers of a table that depends on a level are no thresholds."""
     tables = read(rows(Conditions="MinPOIContLevel"))
@@ -260,6 +282,7 @@ def test_a_table_that_rolls_nothing_shares_or_pays(read):
         ({"lines": []}, "table `table`: `lines` must be"),
         ({"lines": [3]}, "line 1: it must be an object"),
         ({"lines": [{"item": "x"}]}, "line 1: it needs one of"),
+        ({"lines": [{"item": "x"}]}, "a threshold of 0 is always reached"),
         ({"lines": [{"item": "x", "threshold": "five"}]}, "line 1: `threshold` is `five`"),
         ({"lines": [{"item": "x", "threshold": 1.5}]}, "whole number"),
         ({"lines": [{"item": "x", "threshold": -1}]}, "from 0 up"),
@@ -278,6 +301,11 @@ def test_a_table_that_rolls_nothing_shares_or_pays(read):
         ({"lines": [{"table": "N", "weight": 1}]}, "there is no table `N`"),
         ({"lines": [{"table": "N", "item": "x", "weight": 1}]}, "both an item and a table"),
         ({"tables": {}}, "must be an object with a table"),
+        ({"tables": {"A": {}}, "lines": []}, "table `A`: `lines` must be"),
+        ({"tables": {"A": ONE_LINE}, "roll": "and"}, "beside `tables`: `roll` is unknown"),
+        ({"tables": {"A": ONE_LINE}, "root": "A", "die": 6}, "`die` is unknown"),
+        ({"name": "A", "tables": {"A": ONE_LINE}} | ONE_LINE, "two tables of that name"),
+        ({"lines": []}, "loot.json`, table"),
         ({"name": "T", "lines": [{"table": "T", "weight": 1}]}, "back to itself: T -> T"),
     ],
 )

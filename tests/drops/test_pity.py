@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from labkit.drops.errors import LimitError, NeverError
 from labkit.drops.pity import PityLaw, PityRule
 from labkit.drops.presets import PRESETS, find_preset, pity_rule
+from labkit.drops.renewal import Renewal, float_gap
 from labkit.errors import UsageError
 
 RATES = st.fractions(Fraction(1, 50), Fraction(1, 2), max_denominator=60)
@@ -260,3 +261,13 @@ def test_endless_questions_are_refused():
         PityLaw(GENSHIN, 10**6)
     with pytest.raises(LimitError, match="too long"):
         PityLaw(PityRule(Fraction(1, 10**9))).pulls_for(Fraction(1, 2))
+
+
+def test_what_takes_too_long_is_refused_before_it_is_begun():
+    """The first pull already tells what all of them take at least."""
+    rule = pity_rule("0.1%", hard=1000)
+    renewal = Renewal(float_gap(rule.hazards, rule.featured), 1000, guarantee=False)
+
+    with pytest.raises(LimitError):
+        renewal.extend(632_305)
+    assert renewal.pulls < 10

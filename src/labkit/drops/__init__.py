@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     )
     from labkit.drops.items import SetItem, coupon_items, expected_distinct, set_items
     from labkit.drops.loot import LootTables, Opening
-    from labkit.drops.loot_files import read_loot
+    from labkit.drops.loot_files import parse_loot, read_loot
     from labkit.drops.luck import Luck, log_luck, luck_of, read_log, stouffer
     from labkit.drops.models import effective_magic_find, with_magic_find, with_rolls
     from labkit.drops.pity import PityLaw, PityRule
@@ -85,7 +85,7 @@ _HOMES = {
     ),
     "items": ("SetItem", "coupon_items", "expected_distinct", "set_items"),
     "loot": ("LootTables", "Opening"),
-    "loot_files": ("read_loot",),
+    "loot_files": ("parse_loot", "read_loot"),
     "luck": ("Luck", "log_luck", "luck_of", "read_log", "stouffer"),
     "models": ("effective_magic_find", "with_magic_find", "with_rolls"),
     "pity": ("PityLaw", "PityRule"),
@@ -147,6 +147,7 @@ __all__ = [
     "parse_confidence",
     "parse_count",
     "parse_drop_spec",
+    "parse_loot",
     "parse_rate",
     "parse_source",
     "pity_rate",

@@ -10,13 +10,12 @@ of the smaller tail is below 1e-12 for up to 1e6 drops in up to 1e15 tries.
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from labkit.drops.chances import CERTAIN, IMPOSSIBLE, Chance
+from labkit.drops.chances import CERTAIN, IMPOSSIBLE, Chance, ln_of_fraction
 
 if TYPE_CHECKING:
-    from fractions import Fraction
-
     from labkit.drops.rates import DropSpec
 
 __all__ = [
@@ -49,6 +48,7 @@ _STIRLING_ERRORS = (
 )
 _CLOSE = 0.2
 _NEGLIGIBLE = 1e-18
+_EXTREME = Fraction(1, 10**290)
 
 
 def stirling_error(m: float) -> float:
@@ -116,6 +116,8 @@ def at_least(k: int, n: int, rate: Fraction) -> Chance:
         return CERTAIN
     if k > n or rate == 0:
         return IMPOSSIBLE
+    if k == 1 and not _EXTREME <= rate <= 1 - _EXTREME:
+        return _extreme_any(n, rate)
 
     # Sum the tail that lies beyond the mean. It is below 3/4, or the single term of k = n, so
     # that the other one may be its complement.
@@ -124,6 +126,16 @@ def at_least(k: int, n: int, rate: Fraction) -> Chance:
         return Chance.from_ln(min(ln, 0.0))
     ln = ln_pmf(n, k - 1, rate) + math.log(_relative_sum_down(k - 1, n, rate))
     return Chance.from_ln(min(ln, 0.0)).opposite
+
+
+def _extreme_any(n: int, rate: Fraction) -> Chance:
+    """Return P(X >= 1) for a rate whose distance from 0 or 1 no double holds.
+
+    Far below 1/n the chance is n times the rate: the next term is smaller by n times the rate.
+    """
+    if rate < _EXTREME:
+        return Chance.from_ln(math.log(n) + ln_of_fraction(rate))
+    return Chance.from_ln(n * ln_of_fraction(1 - rate)).opposite
 
 
 def at_most(k: int, n: int, rate: Fraction) -> Chance:

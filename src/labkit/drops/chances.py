@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fractions import Fraction
 
-__all__ = ["CERTAIN", "IMPOSSIBLE", "Chance", "ln_of_complement"]
+__all__ = ["CERTAIN", "IMPOSSIBLE", "Chance", "ln_of_complement", "ln_of_fraction"]
 
 _LN10 = math.log(10)
 _LN_MAX = math.log(1.7e308)
@@ -54,7 +54,7 @@ class Chance:
         """Make one from an exact probability."""
         if 2 * probability > 1:
             return cls.from_fraction(1 - probability).opposite
-        ln = _ln_of_fraction(probability)
+        ln = ln_of_fraction(probability)
         return cls(float(probability), float(1 - probability), ln, ln_of_complement(ln))
 
     @property
@@ -65,14 +65,19 @@ class Chance:
     @property
     def log10(self) -> float:
         """The decimal logarithm of the probability; minus infinity only when impossible."""
-        return self.ln / _LN10
+        return self.ln / _LN10 + 0.0  # no -0.0
 
     @property
     def one_in(self) -> float | None:
         """1 / probability; None when impossible or beyond the largest double."""
         if -self.ln > _LN_MAX:
             return None
-        return 1 / self.value if self.value > _SURE_DIGITS else math.exp(-self.ln)
+        if self.value <= _SURE_DIGITS:
+            return math.exp(-self.ln)
+        one_in = 1 / self.value
+        # 1/100000 is no double, and its inverse not quite 100000: take the whole number meant.
+        whole = float(round(one_in))
+        return whole if 1 / whole == self.value else one_in
 
     @property
     def impossible(self) -> bool:
@@ -103,7 +108,8 @@ def _ln(value: float) -> float:
     return math.log(value) if value > 0 else -math.inf
 
 
-def _ln_of_fraction(value: Fraction) -> float:
+def ln_of_fraction(value: Fraction) -> float:
+    """Return the natural logarithm of a fraction, also where a double would underflow."""
     if value <= 0:
         return -math.inf
     as_float = float(value)

@@ -121,7 +121,7 @@ class PityLog:
     """What a log of a game with hard pity says about its rate.
 
     Attributes:
-        naive: Hits per pull, the unfinished tail counted: too low.
+        naive: Hits per pull, the unfinished tail counted: biased.
         unbiased: Kept hits per pull of the kept gaps; None where no gap can be kept.
         kept: How many gaps were kept.
     """

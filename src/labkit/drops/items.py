@@ -104,6 +104,10 @@ def parse_set_items(
     rates: dict[str, str] = {}
     for text in texts:
         name, equals, rate = text.partition("=")
+        if any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise UsageError(
+                "the name of an item is not UTF-8 text", hint="write it in UTF-8, or in ASCII"
+            )
         if not (name.strip() and equals and rate.strip()):
             raise UsageError(f"`{text}` is not an item", hint="write NAME=RATE, such as helm=1/500")
         if name.strip() in rates:

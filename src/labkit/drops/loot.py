@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Line", "LootTables", "LuckRange", "Measure", "Opening", "Rule", "Table"]
 
+_NAMES_SHOWN = 10
+
 Rule = Literal["and", "or"]
 """Whether every line that is reached pays, or one."""
 
@@ -125,7 +127,9 @@ class Opening:
             from difflib import get_close_matches
 
             close = get_close_matches(self.root, loot.tables)
-            hint = f"did you mean {close[0]}?" if close else "see the names in the file"
+            names = ", ".join([*loot.tables][:_NAMES_SHOWN])
+            more = ", ..." if len(loot.tables) > _NAMES_SHOWN else ""
+            hint = f"did you mean {close[0]}?" if close else f"the file has {names}{more}"
             raise UsageError(f"there is no table `{self.root}`", hint=hint, code="no-such-table")
         self._tables = loot.tables
         self._first_roll = first_roll

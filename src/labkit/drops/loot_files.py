@@ -1,4 +1,4 @@
-"""Reading loot tables: labkit's own JSON and CSV, and New World datasheets.
+"""Reading loot tables: labkit's own JSON and CSV, and New World's datasheets in either.
 
 What is wrong in a file is said with the place: the line, or the table and its line.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from labkit.drops.loot import Measure, Rule
 
-__all__ = ["read_loot"]
+__all__ = ["parse_loot", "read_loot"]
 
 _MEASURES: tuple[Measure, ...] = ("threshold", "weight", "rate")
 _TABLE_KEYS = {"roll", "die", "luck_safe", "lines", "name"}
@@ -31,6 +31,7 @@ _LINE_KEYS = {"item", "table", "quantity", *_MEASURES}
 _CSV_COLUMNS = {"table", "roll", "die", "luck_safe", "item", "then", "quantity", *_MEASURES}
 _HINT = "docs/drops.md shows how a loot table is written"
 _RANGE = re.compile(r"(\d{1,9})(?:\s*(?:-|\.\.)\s*(\d{1,9}))?")
+_ID_COLUMN = "LootTableID"
 _REFERENCE = "[LTID]"
 _LEVEL_CONDITIONS = {"Level", "EnemyLevel", "MinPOIContLevel"}
 _LUCK_DIE = 100_000
@@ -46,17 +47,36 @@ def read_loot(path: Path) -> LootTables:
             tables lead in a circle.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise InputError(f"`{path}` cannot be read: {reason}", hint=_HINT) from error
-    if path.suffix.lower() == ".csv":
-        loot = _read_csv(text)
-    else:
-        document = _load_json(text)
-        datasheet = isinstance(document, list)
-        loot = _read_datasheet(document) if datasheet else _read_json(document)
-    _check_references(loot)
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"`{path}` cannot be read: {error.strerror}", hint=_HINT) from error
+    return parse_loot(content, f"`{path}`", as_csv=path.suffix.lower() == ".csv")
+
+
+def parse_loot(content: bytes, source: str, *, as_csv: bool | None = None) -> LootTables:
+    """Read loot tables from what a file holds.
+
+    Args:
+        content: The tables as UTF-8 text.
+        source: What messages call it.
+        as_csv: Whether it is CSV; None where only the content can tell.
+
+    Raises:
+        InputError: As for `read_loot`.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+        if as_csv is None:
+            as_csv = not text.lstrip().startswith(("{", "["))
+        loot = _read_csv(text) if as_csv else _read_json(_load_json(text))
+        _check_references(loot)
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{source} cannot be read: it is not UTF-8 text", hint=_HINT, code="bad-loot-table"
+        ) from error
+    except InputError as error:
+        message = f"{source}, {error.message}"
+        raise InputError(message, hint=error.hint, code=error.code) from error
     return loot
 
 
@@ -78,22 +98,34 @@ def _load_json(text: str) -> Any:  # noqa: ANN401 - whatever the file holds
 
 
 def _read_json(document: object) -> LootTables:
+    """Read one table with those it names among `tables`, a library of tables, or a datasheet."""
+    if isinstance(document, list):
+        return _read_datasheet(document)
     if not isinstance(document, Mapping):
         raise _fail("the file", "it is neither a table nor a list of datasheet rows")
     found: dict[str, Table] = {}
     if "tables" not in document:
-        name = str(document.get("name", "table"))
-        _add_json_table(found, name, document, 0)
-        return LootTables(found, name)
+        return LootTables(found, _add_json_root(found, document))
     tables = document["tables"]
     if not isinstance(tables, Mapping) or not tables:
         raise _fail("`tables`", "it must be an object with a table under each name")
     for name, table in tables.items():
         _add_json_table(found, str(name), table, 0)
-    root = document.get("root", next(iter(tables)))
+    own = {key: value for key, value in document.items() if key != "tables"}
+    if "lines" in own:
+        return LootTables(found, _add_json_root(found, own))
+    _check_keys("beside `tables`", own, {"root"} if "root" in own else {"root", "lines"})
+    root = own.get("root", next(iter(tables)))
     if root not in found:
         raise _fail("`root`", f"there is no table `{root}`")
     return LootTables(found, str(root))
+
+
+def _add_json_root(found: dict[str, Table], table: Mapping[str, object]) -> str:
+    """Add the table that the document itself is, and return its name."""
+    name = str(table.get("name", "table"))
+    _add_json_table(found, name, table, 0)
+    return name
 
 
 def _add_json_table(found: dict[str, Table], name: str, table: object, depth: int) -> None:
@@ -122,6 +154,8 @@ def _add_json_table(found: dict[str, Table], name: str, table: object, depth: in
             _add_json_table(found, inner_name, inner, depth + 1)
             inner = inner_name
         lines.append(_line(place, cells, inner))
+    if name in found:
+        raise _fail(where, "there are two tables of that name")
     found[name] = _table(where, name, table, lines, luck_safe=luck_safe)
 
 
@@ -143,15 +177,16 @@ def _read_csv(text: str) -> LootTables:
         raise _fail(f"line {rows.line_num}", str(error)) from error
     if len(numbered) < 2:  # noqa: PLR2004 - a heading and a line
         raise _fail("the file", "it needs a line of column names and at least one line below")
-    names = [cell.strip().lower() for cell in numbered[0][1]]
+    headings = [cell.strip() for cell in numbered[0][1]]
+    if _ID_COLUMN in headings:
+        return _read_datasheet([_cells(headings, *line) for line in numbered[1:]])
+    names = [heading.lower() for heading in headings]
     _check_keys("line 1", dict.fromkeys(names), _CSV_COLUMNS)
     settings: dict[str, dict[str, str]] = {}
     lines_of: dict[str, list[tuple[Line, Measure]]] = {}
     for number, row in numbered[1:]:
         where = f"line {number}"
-        if len(row) != len(names):
-            raise _fail(where, f"{len(row)} cells instead of {len(names)}")
-        cells = {n: c.strip() for n, c in zip(names, row, strict=True) if c.strip()}
+        cells = _cells(names, number, row)
         name = cells.pop("table", "table")
         for key in ("roll", "die", "luck_safe"):
             if (value := cells.pop(key, None)) is not None:
@@ -167,6 +202,13 @@ def _read_csv(text: str) -> LootTables:
     return LootTables(found, next(iter(found)))
 
 
+def _cells(names: Sequence[str], number: int, row: Sequence[str]) -> dict[str, str]:
+    """Return the cells of a row that are not empty, by the names of their columns."""
+    if len(row) != len(names):
+        raise _fail(f"line {number}", f"{len(row)} cells instead of {len(names)}")
+    return {name: cell.strip() for name, cell in zip(names, row, strict=True) if cell.strip()}
+
+
 # -- what both have in common
 
 
@@ -179,7 +221,9 @@ def _line(where: str, cells: Mapping[str, object], inner: object) -> tuple[Line,
             raise _fail(where, f"`{what}` must be a name")
     measures = [measure for measure in _MEASURES if measure in cells]
     if len(measures) != 1:
-        raise _fail(where, f"it needs one of {', '.join(_MEASURES)}")
+        raise _fail(
+            where, f"it needs one of {', '.join(_MEASURES)}; a threshold of 0 is always reached"
+        )
     if inner is not None and "quantity" in cells:
         raise _fail(where, "a quantity goes with an item, not with a table")
     amount = _amount(where, cells.get("quantity", 1))
@@ -259,9 +303,9 @@ def _read_datasheet(rows: Sequence[object]) -> LootTables:
     """Read rows of `NAME`, `NAME_Probs` and `NAME_Qty` that share the columns Item1, Item2, ..."""
     named: dict[str, Mapping[str, Any]] = {}
     for number, row in enumerate(rows, 1):
-        if not isinstance(row, Mapping) or not isinstance(row.get("LootTableID"), str):
-            raise _fail(f"row {number}", "it is no datasheet row: `LootTableID` is missing")
-        named[row["LootTableID"]] = row
+        if not isinstance(row, Mapping) or not isinstance(row.get(_ID_COLUMN), str):
+            raise _fail(f"row {number}", f"it is no datasheet row: `{_ID_COLUMN}` is missing")
+        named[row[_ID_COLUMN]] = row
     found, small = {}, False
     for name, row in named.items():
         if name.endswith(("_Probs", "_Qty")):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from labkit.drops.binomial import at_least, at_most, exactly
 from labkit.drops.chances import Chance
-from labkit.drops.rates import MAX_DROPS, parse_count, parse_rate, parse_tries
+from labkit.drops.rates import MAX_DROPS, parse_count, parse_rate, parse_tries, what_cannot_come
 from labkit.drops.sources import Mixture, Source
 from labkit.errors import InputError, UsageError
 
@@ -140,7 +140,7 @@ def _log_line(path: Path, number: int, names: Sequence[str], row: Sequence[str])
         raise InputError(f"{where}: {error.message}", hint=error.hint) from error
     if line.got > line.tries:
         raise InputError(
-            f"{where}: {line.got} drops cannot come from {line.tries} tries",
+            f"{where}: {what_cannot_come(line.got, line.tries)}",
             hint="a try gives one drop at most",
         )
     return line

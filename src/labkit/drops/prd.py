@@ -144,7 +144,7 @@ def prd_from_nominal(chance: Exact) -> PseudoRandom:
         UsageError: `chance` is not above 0 and at most 1.
         LimitError: It is below `MIN_CHANCE`.
     """
-    nominal = parse_rate(chance)
+    nominal = parse_rate(chance, name="nominal chance")
     if nominal < MIN_CHANCE:
         raise LimitError(
             f"a nominal chance of {chance} is too small",
@@ -164,7 +164,7 @@ def prd_from_constant(constant: Exact) -> PseudoRandom:
         UsageError: `constant` is not above 0 and at most 1.
         LimitError: It is below `MIN_CONSTANT`.
     """
-    exact = parse_rate(constant)
+    exact = parse_rate(constant, name="constant")
     if exact < MIN_CONSTANT:
         raise LimitError(
             f"a constant of {constant} is too small", hint="constants from 1e-12 are computed with"

@@ -140,10 +140,12 @@ def pity_rule(
             "a guarantee needs a featured item", hint="add the featured share: --featured 50%"
         )
     return PityRule(
-        base=known.base if base is None else parse_rate(base, zero=True),
+        base=known.base if base is None else parse_rate(base, zero=True, name="base rate"),
         soft=known.soft if soft is None else soft,
-        step=known.step if step is None else parse_rate(step),
+        step=known.step if step is None else parse_rate(step, name="step"),
         hard=known.hard if hard is None else hard,
-        featured=known.featured if featured is None else parse_rate(featured),
+        featured=known.featured
+        if featured is None
+        else parse_rate(featured, name="featured share"),
         guarantee=known.guarantee if guarantee is None else guarantee,
     )

@@ -39,6 +39,11 @@ class Amount:
     low: int
     high: int
 
+    @property
+    def spec(self) -> str:
+        """The same as a user types it: `5` or `3..8`."""
+        return str(self.low) if self.low == self.high else f"{self.low}..{self.high}"
+
     def __str__(self) -> str:
         return str(self.low) if self.low == self.high else f"{self.low} to {self.high}"
 

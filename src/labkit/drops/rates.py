@@ -7,6 +7,7 @@ Everything becomes a `Fraction` or an `int`; no float is made on the way, so tha
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -28,6 +29,7 @@ __all__ = [
     "parse_rate",
     "parse_tries",
     "percent",
+    "what_cannot_come",
 ]
 
 Exact = Fraction | Decimal | int | float | str
@@ -43,12 +45,15 @@ MIN_RATE = Fraction(1, 10**100)
 """The smallest rate above zero, and distance below one, that is computed with."""
 
 _MAX_LENGTH = 400
+_MAX_SHOWN = 60
 _MAX_EXPONENT = 400
 _MAX_PERCENT_DECIMALS = 20
 _NUMBER = r"(?:\d+(?:_\d+)*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _PLAIN = re.compile(rf"[+-]?{_NUMBER}")
 _PERCENT = re.compile(rf"([+-]?{_NUMBER})\s*%")
 _RATIO = re.compile(rf"([+-]?{_NUMBER})\s*(?:/|\s*in\s*)\s*([+-]?{_NUMBER})", re.IGNORECASE)
+_TWO_WHOLE = re.compile(r"(\d{1,3}),(\d{1,9})(%?)")
+_DASHED = re.compile(r"(\d{1,12})\s*-\s*(\d{1,12})")
 _SPEC = re.compile(r"(\d[\d_]*)(?:\.\.(\d[\d_]*)|([+-]))?")
 
 _RATE_HINT = "write a rate as 1/5000, 0.02%, 2e-4, 1in5000 or 0.1"
@@ -66,6 +71,15 @@ class DropSpec:
 
     low: int
     high: int | None
+
+    @property
+    def spec(self) -> str:
+        """The same as a user types it: `4`, `4+`, `4-` or `2..5`."""
+        if self.high is None:
+            return f"{self.low}+"
+        if self.low == self.high:
+            return str(self.low)
+        return f"{self.high}-" if self.low == 0 else f"{self.low}..{self.high}"
 
     def __str__(self) -> str:
         if self.high is None:
@@ -115,7 +129,7 @@ def _ratio(text: str) -> Fraction | None:
     return numerator / denominator
 
 
-def _value(value: Exact, name: str, hint: str) -> tuple[Fraction, bool]:
+def _value(value: Exact, name: str, hint: str, code: str) -> tuple[Fraction, bool]:
     """Read a value exactly, and tell whether it was a bare number (no `%`, no `/`)."""
     if isinstance(value, Fraction):
         return value, False
@@ -129,39 +143,56 @@ def _value(value: Exact, name: str, hint: str) -> tuple[Fraction, bool]:
     try:
         number = _ratio(text)
     except ZeroDivisionError:
-        raise UsageError(
-            f"{name} `{text}` divides by zero", hint=hint, code=f"bad-{name}"
-        ) from None
+        raise UsageError(f"{name} `{text}` divides by zero", hint=hint, code=code) from None
     if number is None:
-        raise UsageError(f"`{text[:60]}` is not a {name}", hint=hint, code=f"bad-{name}")
+        raise UsageError(f"`{text[:60]}` is not a {name}", hint=_meant(text) or hint, code=code)
     return number, False
 
 
-def parse_rate(value: Exact, *, zero: bool = False) -> Fraction:
+def _meant(text: str) -> str | None:
+    """Guess what a near miss meant: `1/5,000`, `1:5000`, `0,02%` or the sign for one half."""
+    guess = re.sub(r",(?=\d{3}(?!\d))", "", text) if re.match(r"1\D", text) else text
+    guess = guess.replace(",", ".").replace(":", "/")
+    if len(text) == 1 and text.isnumeric():
+        guess = str(Fraction(unicodedata.numeric(text)).limit_denominator(100))
+    readable = len(text) <= _MAX_SHOWN and (
+        _PLAIN.fullmatch(guess) or _PERCENT.fullmatch(guess) or _RATIO.fullmatch(guess)
+    )
+    return f"did you mean {guess}?" if readable else None
+
+
+def parse_rate(value: Exact, *, zero: bool = False, name: str = "rate") -> Fraction:
     """Read a rate, the chance of a drop per try, exactly.
 
     Args:
         value: `1/5000`, `0.02%`, `2e-4`, `1in5000`, `0.1`, or a number.
         zero: Whether 0 is accepted.
+        name: What messages call it. A whole number is then taken for a forgotten percent sign,
+            and for a forgotten `1/` where it is the rate of a drop.
 
     Raises:
         UsageError: It is not a rate, or not between 0 and 1.
         LimitError: It is closer to 0 or 1 than `MIN_RATE` without being it.
     """
-    rate, bare = _value(value, "rate", _RATE_HINT)
+    rate, bare = _value(value, name, _RATE_HINT, "bad-rate")
+    of_drops = name == "rate"
     if rate > 1:
-        whole = bare and rate.denominator == 1
-        hint = f"did you mean 1/{rate.numerator}?" if whole else "a rate is at most 1 (100%)"
-        raise UsageError(f"a rate of {value} is above 1", hint=hint, code="bad-rate")
+        hint = f"a {name} is at most 1 (100%)"
+        if bare and rate.denominator == 1 and of_drops:
+            hint = f"did you mean 1/{rate.numerator}?"
+        elif bare and rate <= 100:  # noqa: PLR2004 - percent
+            hint = f"did you mean {value}%?"
+        raise UsageError(f"a {name} of {value} is above 1", hint=hint, code="bad-rate")
     if rate < 0:
-        raise UsageError(f"a rate of {value} is negative", hint=_RATE_HINT, code="bad-rate")
+        raise UsageError(f"a {name} of {value} is negative", hint=_RATE_HINT, code="bad-rate")
     if rate == 0 and not zero:
-        raise UsageError(
-            "at a rate of 0 there is never a drop", hint="give a rate above 0", code="bad-rate"
-        )
+        problem = f"a {name} of 0 is not above 0"
+        if of_drops:
+            problem = "at a rate of 0 there is never a drop"
+        raise UsageError(problem, hint=f"give a {name} above 0, such as 5%", code="bad-rate")
     if 0 < rate < MIN_RATE or 0 < 1 - rate < MIN_RATE:
         raise LimitError(
-            f"a rate of {value} is too close to {round(rate)}",
+            f"a {name} of {value} is too close to {round(rate)}",
             hint="rates from 1e-100 to 1 - 1e-100 are computed with",
         )
     return rate
@@ -177,7 +208,7 @@ def parse_confidence(value: Exact) -> Fraction:
     Raises:
         UsageError: It is not a confidence, or it is 0, a bare 1, or above 100 %.
     """
-    confidence, bare = _value(value, "confidence", _CONFIDENCE_HINT)
+    confidence, bare = _value(value, "confidence", _CONFIDENCE_HINT, "bad-confidence")
     if bare and confidence == 1:
         raise UsageError(
             "a confidence of 1 can be read in two ways",
@@ -205,8 +236,24 @@ def parse_confidences(texts: list[str] | tuple[str, ...]) -> list[Fraction]:
     Raises:
         UsageError: One of them is not a confidence.
     """
+    for text in texts:
+        _check_no_decimal_comma(text)
     parts = [part for text in texts for part in text.split(",")]
     return list(dict.fromkeys(parse_confidence(part) for part in parts))
+
+
+def _check_no_decimal_comma(text: str) -> None:
+    """Refuse `95,5` and `0,95`: a list is written in rising order, so it may be one number."""
+    match = _TWO_WHOLE.fullmatch(text.strip())
+    if match and (int(match[1]) == 0 or int(match[2]) <= int(match[1])):
+        first, second, sign = match.groups()
+        one = f"{first}.{second}{sign}"
+        two = f", or -c {first}% -c {second}% for two" if int(first) else ""
+        raise UsageError(
+            f"`{text}` is no list of confidences in rising order",
+            hint=f"write {one} for one confidence{two}",
+            code="bad-confidence",
+        )
 
 
 def parse_count(value: str | int, name: str, *, minimum: int = 0, maximum: int = MAX_TRIES) -> int:
@@ -261,6 +308,8 @@ def parse_drop_spec(text: str) -> DropSpec:
     hint = "write 4 (exactly), 4+ (at least), 4- (at most) or 2..5"
     match = _SPEC.fullmatch(text.strip())
     if not match:
+        if dash := _DASHED.fullmatch(text.strip()):
+            hint = f"did you mean {dash[1]}..{dash[2]}?"
         raise UsageError(f"`{text[:60]}` is not a number of drops", hint=hint, code="bad-drops")
     number = parse_count(match[1], "drops", maximum=MAX_DROPS)
     if match[2] is not None:
@@ -289,6 +338,13 @@ def percent(probability: Fraction) -> str:
     if 2 * probability > 1:
         return f"1 - {float(1 - probability):.6g}"
     return f"{float(probability):.6g}"
+
+
+def what_cannot_come(drops: int, tries: int) -> str:
+    """Say that there are more drops than tries: `2 drops cannot come from 1 try`."""
+    a = "drop" if drops == 1 else "drops"
+    b = "try" if tries == 1 else "tries"
+    return f"{drops} {a} cannot come from {tries} {b}"
 
 
 def _round(number: int) -> str:

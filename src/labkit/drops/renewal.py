@@ -186,8 +186,10 @@ class Renewal(Generic[Number]):
         self._check(self._work + (pulls - self.pulls) * _STEP_OVERHEAD, pulls)
         while self.pulls < pulls:
             begun = sum(state.begun for state in self._states.values())
-            self._work += size * begun + len(self._states) + _STEP_OVERHEAD
-            self._check(self._work, pulls)
+            step = size * begun + _STEP_OVERHEAD
+            # No later step takes less, since what has begun stays so.
+            self._check(self._work + (pulls - self.pulls) * step, pulls)
+            self._work += step + len(self._states)
             self._step()
 
     def _check(self, work: int, pulls: int) -> None:

@@ -23,8 +23,12 @@ from labkit.drops.tails import evaluate, high_precision, step_down, step_up
 if TYPE_CHECKING:
     from labkit.drops.tails import Tails
 
-__all__ = ["MinimumTries", "dependable_drops", "minimum_tries", "reaches"]
+__all__ = ["MAX_RARE_DROPS", "MinimumTries", "dependable_drops", "minimum_tries", "reaches"]
 
+MAX_RARE_DROPS = 10**7
+"""The largest number of drops at rates below 1e-15, where exact tails take a second."""
+
+_RARE = Fraction(1, 10**15)
 _DIGITS = 50
 _MAX_DIGITS = 800
 _MAX_EXACT_BITS = 5_000_000
@@ -52,6 +56,7 @@ def minimum_tries(rate: Fraction, drops: int, confidence: Fraction) -> MinimumTr
 
     Raises:
         NeverError: The confidence is certainty, which no number of tries reaches at this rate.
+        LimitError: There are more drops than `MAX_RARE_DROPS` at a rate below 1e-15.
     """
     if drops <= 0:
         return MinimumTries(0, CERTAIN, IMPOSSIBLE)
@@ -61,6 +66,11 @@ def minimum_tries(rate: Fraction, drops: int, confidence: Fraction) -> MinimumTr
         raise NeverError(
             "no number of tries makes this certain",
             hint="ask for a confidence below 100 %, such as 99.9%",
+        )
+    if drops > MAX_RARE_DROPS and rate < _RARE:
+        raise LimitError(
+            f"{drops} drops at so small a rate take too long to search for",
+            hint=f"below a rate of 1e-15, at most {MAX_RARE_DROPS}",
         )
     return _Search(rate, drops, confidence).run()
 

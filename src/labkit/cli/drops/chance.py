@@ -18,6 +18,7 @@ from labkit.cli.drops.format import (
     odds,
     percentage,
     probability,
+    tries_text,
 )
 from labkit.cli.drops.options import (
     Chart,
@@ -52,6 +53,7 @@ class _Answer:
     origin: str
     chance: Chance
     mean: float
+    mean_field: str
     tries: int
     fields: dict[str, object]
     curve: Curve
@@ -120,11 +122,12 @@ def _of_drops(rate: Fraction, tries: int, spec: DropSpec) -> _Answer:
 
     return _Answer(
         drops_text(spec),
-        f"{tries} tries at {exact(rate)}",
+        f"{tries_text(tries)} at {exact(rate)}",
         within(spec, tries, rate),
         float(tries * rate),
+        "mean_drops",
         tries,
-        {"rate": str(rate), "tries": tries, "drops": str(spec)},
+        {"rate": str(rate), "tries": tries, "drops": spec.spec},
         _curve(f"chance of {drops_text(spec)}", tries, lambda n: within(spec, n, rate)),
         "independent tries",
     )
@@ -136,11 +139,12 @@ def _of_quantity(rate: Fraction, tries: int, amount: Amount, total: int) -> _Ans
     question = QuantityQuestion(rate, amount, total)
     return _Answer(
         f"a total of at least {total}",
-        f"{tries} tries at {exact(rate)}, {amount} a drop",
+        f"{tries_text(tries)} at {exact(rate)}, {amount} a drop",
         question.chance(tries),
         float(tries * rate * (amount.low + amount.high) / 2),
+        "mean_total",
         tries,
-        {"rate": str(rate), "tries": tries, "each": str(amount), "total": total},
+        {"rate": str(rate), "tries": tries, "each": amount.spec, "total": total},
         _curve(f"chance of a total of at least {total}", tries, question.chance),
         "independent tries, amounts uniform in their range",
     )
@@ -156,13 +160,14 @@ def _of_sources(texts: list[str], spec: DropSpec) -> _Answer:
     last = min(tries, int(mixture.mean) + 6 * int(mixture.variance**0.5 + 1))
     return _Answer(
         drops_text(spec),
-        f"{tries} tries from {len(sources)} sources",
+        f"{tries_text(tries)} from {len(sources)} source{'s' * (len(sources) > 1)}",
         mixture.within(spec),
         float(mixture.mean),
+        "mean_drops",
         tries,
         {
             "sources": [{"tries": s.tries, "rate": str(s.rate)} for s in sources],
-            "drops": str(spec),
+            "drops": spec.spec,
         },
         Curve("chance of so many drops or more", "drops", 0, last, mixture.at_least),
         "independent tries, exact Poisson binomial",
@@ -170,9 +175,11 @@ def _of_sources(texts: list[str], spec: DropSpec) -> _Answer:
 
 
 def _check_possible(spec: DropSpec, tries: int) -> None:
+    from labkit.drops.rates import what_cannot_come
+
     if spec.low > tries:
         raise UsageError(
-            f"{spec.low} drops cannot come from {tries} tries",
+            what_cannot_come(spec.low, tries),
             hint="a try gives one drop at most; see --rolls and --each",
             code="bad-drops",
         )
@@ -184,7 +191,7 @@ def _curve(title: str, tries: int, at: Callable[[int], Chance]) -> Curve:
 
 def _show(answer: _Answer, display: Display) -> Result:
     data: dict[str, object] = answer.fields | chance_fields(answer.chance)
-    data |= {"mean_drops": answer.mean} | display.effort_fields(answer.tries)
+    data |= {answer.mean_field: answer.mean} | display.effort_fields(answer.tries)
 
     def text(out: Output) -> None:
         out.line(out.style(f"{answer.wanted} from {answer.origin}", "heading"))
@@ -193,7 +200,7 @@ def _show(answer: _Answer, display: Display) -> Result:
             "that is": f"{percentage(answer.chance, display.short())}, "
             f"{odds(answer.chance, display.short())}",
             "otherwise": probability(answer.chance.opposite, display.long()),
-            "mean": number(answer.mean),
+            "mean": number(answer.mean, display.long(12)),
         }
         columns, cells = display.effort_columns, display.effort_cells(answer.tries)
         out.fields(fields | dict(zip(columns, cells, strict=True)))

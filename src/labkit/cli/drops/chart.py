@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,7 +93,7 @@ def check_plot(path: Path | None) -> None:
     if find_spec("matplotlib") is None:
         raise UnmetError(
             "a plot needs matplotlib, which is not installed",
-            hint="install the extra: pip install 'labkit[plot]'; or use --chart",
+            hint="install the extra, in the clone: pip install '.[plot]'; or use --chart",
             code="extra-missing",
         )
 
@@ -103,6 +104,8 @@ def save_plot(path: Path, curves: Sequence[Curve]) -> None:
     Raises:
         UnmetError: The file cannot be written.
     """
+    # Without a home to write to, matplotlib tells of its cache; nobody asked for that.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter
 

@@ -24,6 +24,8 @@ __all__ = [
     "odds",
     "percentage",
     "probability",
+    "proof",
+    "tries_text",
 ]
 
 _TINY = 1e-300
@@ -31,6 +33,8 @@ _LARGE = 1e15
 _SMALL = 1e-5
 _UNITS = (("y", 365 * 24.0), ("d", 24.0), ("h", 1.0), ("min", 1 / 60), ("s", 1 / 3600))
 _SHORT = 40
+_PROOF_DIGITS = 6
+_MAX_DIGITS = 17
 
 
 def probability(chance: Chance, digits: int = 15) -> str:
@@ -76,6 +80,34 @@ def drops_text(count: int | DropSpec) -> str:
     """Write a number of drops, or which numbers count: `1 drop`, `at least 4 drops`."""
     alone = count == 1 if isinstance(count, int) else count.low == 1 and count.high in {1, None}
     return f"{count} drop{'' if alone else 's'}"
+
+
+def tries_text(count: int) -> str:
+    """Write a number of tries: `1 try`, `40 tries`."""
+    return "1 try" if count == 1 else f"{count} tries"
+
+
+def proof(
+    level: Fraction, chance: Chance, one_fewer: Chance, digits: int | None
+) -> tuple[str, str]:
+    """Write the chances at and just below a minimum with digits enough to see the difference.
+
+    Args:
+        level: The confidence that one reaches and the other does not.
+        chance: The chance that reaches it; they are the same in a tie.
+        one_fewer: The chance with one try fewer.
+        digits: Significant digits, where the user said; else as many as it takes.
+    """
+    from labkit.drops import Chance
+
+    asked = Chance.from_fraction(level)
+    for count in range(_PROOF_DIGITS, _MAX_DIGITS + 1) if digits is None else ():
+        reached, missed = percentage(chance, count), percentage(one_fewer, count)
+        target = percentage(asked, count)
+        if missed != target and (reached != target or chance.value == asked.value):
+            return reached, missed
+    count = digits or _PROOF_DIGITS
+    return percentage(chance, count), percentage(one_fewer, count)
 
 
 def number(value: float, digits: int = 12) -> str:

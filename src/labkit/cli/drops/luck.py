@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labkit.cli.drops.chart import Curve
-from labkit.cli.drops.format import chance_fields, drops_text, exact, number, odds, percentage
+from labkit.cli.drops.format import (
+    chance_fields,
+    drops_text,
+    exact,
+    number,
+    odds,
+    percentage,
+    tries_text,
+)
 from labkit.cli.drops.options import Chart, Cost, Digits, Display, PerHour, Plot
 from labkit.cli.drops.tool import drops as tool
 from labkit.cli.frame import Result
@@ -64,21 +72,28 @@ def luck(
 def _of_one(rate: str, tries: str, got: str, display: Display) -> Result:
     from labkit.drops.binomial import exactly
     from labkit.drops.luck import luck_of
-    from labkit.drops.rates import MAX_DROPS, parse_count, parse_rate, parse_tries
+    from labkit.drops.rates import (
+        MAX_DROPS,
+        parse_count,
+        parse_rate,
+        parse_tries,
+        what_cannot_come,
+    )
 
     p = parse_rate(rate)
     made = parse_tries(tries)
     dropped = parse_count(got, "got", maximum=MAX_DROPS)
     if dropped > made:
-        raise UsageError(
-            f"{dropped} drops cannot come from {made} tries", hint="a try gives one drop at most"
-        )
+        raise UsageError(what_cannot_come(dropped, made), hint="a try gives one drop at most")
     answer = luck_of(dropped, made, p)
     data = {"rate": str(p), "tries": made, "got": dropped}
     mean = float(made * p)
 
     def text(out: Output) -> None:
-        heading = f"{drops_text(dropped)} in {made} tries at {exact(p)}, mean {number(mean, 6)}"
+        heading = (
+            f"{drops_text(dropped)} in {tries_text(made)} at {exact(p)}, "
+            f"mean {number(mean, display.short())}"
+        )
         out.line(out.style(heading, "heading"))
         out.fields(
             {

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labkit.cli.drops.chart import Curve
-from labkit.cli.drops.format import chance_fields, drops_text, exact, number, percentage
+from labkit.cli.drops.format import (
+    chance_fields,
+    drops_text,
+    exact,
+    number,
+    percentage,
+    proof,
+    tries_text,
+)
 from labkit.cli.drops.options import (
     Chart,
     Confidences,
@@ -83,7 +91,15 @@ def need(
         question = _of_quantity(p, *parse_quantity(each, total))
     else:
         wanted = parse_count(drops or "1", "drops", minimum=1, maximum=MAX_DROPS)
-        question = _of_drops(p, wanted, parse_count(got or "0", "got", maximum=wanted - 1))
+        have = parse_count(got or "0", "got")
+        if have >= wanted:
+            raise UsageError(
+                f"you have the {drops_text(wanted)} that you ask for",
+                hint="raise --drops, which counts those that you have too: "
+                f"--drops {have + 1} asks for one more",
+                code="bad-drops",
+            )
+        question = _of_drops(p, wanted, have)
     history = _History.parse(p, tried, got)
     return _answer(p, question, levels, history, display)
 
@@ -111,14 +127,12 @@ class _History:
     @classmethod
     def parse(cls, rate: Fraction, tried: str | None, got: str | None) -> _History:
         from labkit.drops.binomial import at_most
-        from labkit.drops.rates import parse_count, parse_tries
+        from labkit.drops.rates import parse_count, parse_tries, what_cannot_come
 
         made = parse_tries(tried or "0")
         drops = parse_count(got or "0", "got")
         if drops > made:
-            raise UsageError(
-                f"{drops} drops cannot come from {made} tries", hint="give --tried with --got"
-            )
+            raise UsageError(what_cannot_come(drops, made), hint="give --tried with --got")
         return cls(made, drops, at_most(drops, made, rate) if made else None)
 
 
@@ -144,7 +158,7 @@ def _of_quantity(rate: Fraction, amount: Amount, total: int) -> _Question:
     question = QuantityQuestion(rate, amount, total)
     return _Question(
         f"a total of at least {total}, {amount} a drop",
-        {"each": str(amount), "total": total},
+        {"each": amount.spec, "total": total},
         question.minimum_tries,
         question.chance,
         question.mean,
@@ -185,8 +199,7 @@ def _answer(
             [
                 percent(level),
                 str(answer.tries),
-                percentage(answer.chance, short),
-                percentage(answer.chance_one_fewer, short),
+                *proof(level, answer.chance, answer.chance_one_fewer, display.digits),
                 *([str(history.tried + answer.tries)] if history.tried else []),
                 *display.effort_cells(answer.tries),
             ]
@@ -195,11 +208,13 @@ def _answer(
         total = ["with those made"] if history.tried else []
         columns = ["confidence", "tries", "chance", "one try fewer", *total]
         out.table([*columns, *display.effort_columns], rows)
-        mean, sd = number(question.mean), number(question.sd)
+        mean, sd = (number(value, display.long(12)) for value in (question.mean, question.sd))
         out.line(f"mean {mean} tries, standard deviation {sd}, median {median}")
         if history.luck is not None:
             so_few = percentage(history.luck, short)
-            out.line(f"so few drops in {history.tried} tries: {so_few}; what comes is not affected")
+            out.line(
+                f"so few drops in {tries_text(history.tried)}: {so_few}; what comes is not affected"
+            )
 
     return display.result(
         data,

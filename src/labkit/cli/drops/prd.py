@@ -165,6 +165,8 @@ def _write(
         for level, tries in answers
     ]
     out.table(["confidence", f"tries{after}", "chance", *display.effort_columns], rows)
+    if made:
+        out.line("everything else counts tries from the last success, also those that failed")
     short = display.short()
     out.table(
         ["try", "its chance", "first success here", "success by then"],

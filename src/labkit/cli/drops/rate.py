@@ -8,13 +8,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labkit.cli.drops.chart import Curve
-from labkit.cli.drops.format import chance_fields, drops_text, exact, number, percentage
+from labkit.cli.drops.format import (
+    chance_fields,
+    drops_text,
+    exact,
+    number,
+    percentage,
+    tries_text,
+)
 from labkit.cli.drops.options import Chart, Cost, Digits, Display, PerHour, Plot
 from labkit.cli.drops.tool import drops as tool
 from labkit.cli.frame import Result
 from labkit.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from labkit.cli.output import Output
     from labkit.drops.estimate import Interval, PityLog, Plausibility
 
@@ -42,8 +51,8 @@ def rate(
         str | None, typer.Option("--claim", metavar="RATE", help="An advertised rate to judge.")
     ] = None,
     confidence: Annotated[
-        str, typer.Option("--confidence", "-c", metavar="C", help="Of the intervals.")
-    ] = "95%",
+        str | None, typer.Option("--confidence", "-c", metavar="C", help="Of the intervals; [95%].")
+    ] = None,
     gaps: Annotated[
         str | None,
         typer.Option(
@@ -51,8 +60,8 @@ def rate(
         ),
     ] = None,
     leftover: Annotated[
-        str, typer.Option("--leftover", metavar="N", help="Pulls after the last of --gaps.")
-    ] = "0",
+        str | None, typer.Option("--leftover", metavar="N", help="Pulls after the last of --gaps.")
+    ] = None,
     hard: Annotated[
         str | None, typer.Option("--hard", metavar="H", help="Hard pity, for --gaps.")
     ] = None,
@@ -65,15 +74,36 @@ def rate(
     """Estimate a rate from what dropped, and judge an advertised one."""
     display = Display.parse(digits, per_hour, cost, chart=chart, plot=plot)
     if gaps is not None:
-        if got is not None or tries is not None or claim is not None:
-            raise UsageError("a log of gaps says hits and pulls", hint="give --gaps and --hard")
-        return _of_gaps(gaps, leftover, hard, display)
+        _refuse(
+            "a log of gaps gives one estimate of the rate",
+            {
+                "--got": got,
+                "--tries": tries,
+                "--stopped": stopped or None,
+                "--claim": claim,
+                "--confidence": confidence,
+                "--chart": chart or None,
+                "--plot": plot,
+            },
+        )
+        return _of_gaps(gaps, leftover or "0", hard, display)
+    _refuse("a log of --got and --tries has no pity", {"--hard": hard, "--leftover": leftover})
     if got is None or tries is None:
         raise UsageError(
             "--got and --tries belong together",
             hint="such as: labkit drops rate --got 10 --tries 4821",
         )
-    return _of_counts(got, tries, claim, confidence, display, stopped=stopped)
+    return _of_counts(got, tries, claim, confidence or "95%", display, stopped=stopped)
+
+
+def _refuse(reason: str, options: Mapping[str, object]) -> None:
+    """Refuse options that the question does not have, rather than pass over them."""
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise UsageError(
+            f"{reason}: {', '.join(given)} {'has' if len(given) == 1 else 'have'} no part in it",
+            hint=f"leave {', '.join(given)} out; --gaps goes with --hard and --leftover",
+        )
 
 
 def _of_counts(
@@ -85,14 +115,13 @@ def _of_counts(
         parse_confidence,
         parse_count,
         parse_rate,
+        what_cannot_come,
     )
 
     made = parse_count(tries, "tries", minimum=1, maximum=_MAX_TRIES)
     dropped = parse_count(got, "got", minimum=int(stopped), maximum=_MAX_TRIES)
     if dropped > made:
-        raise UsageError(
-            f"{dropped} drops cannot come from {made} tries", hint="a try gives one drop at most"
-        )
+        raise UsageError(what_cannot_come(dropped, made), hint="a try gives one drop at most")
     level = parse_confidence(confidence)
     if level == 1:
         raise UsageError(
@@ -125,9 +154,9 @@ def _of_counts(
     def text(out: Output) -> None:
         digits = display.short()
         ending = ", stopped at the last drop" if stopped else ""
-        out.line(out.style(f"{drops_text(dropped)} in {made} tries{ending}", "heading"))
+        out.line(out.style(f"{drops_text(dropped)} in {tries_text(made)}{ending}", "heading"))
         best = "no unbiased estimate from one drop" if estimate is None else _rate(estimate, digits)
-        out.fields({"estimate": best, "observed": _rate(share, digits)})
+        out.fields({"estimate": best} | ({"observed": _rate(share, digits)} if stopped else {}))
         _write_intervals(out, intervals, level, digits)
         if claimed is not None and verdict is not None:
             _write_claim(out, claimed, verdict, level, digits)
@@ -174,7 +203,7 @@ def _write_intervals(
     from labkit.drops.rates import percent
 
     rows = [
-        [name.replace("_", "-"), number(low, digits), number(high, digits), _one_in(low, high)]
+        [name.replace("_", "-"), _end(low, digits), _end(high, digits), _one_in(low, high)]
         for name, (low, high) in intervals.items()
     ]
     out.table([f"{percent(level)} interval", "low", "high", "1 in"], rows)
@@ -225,28 +254,35 @@ def _of_gaps(gaps: str, leftover: str, hard: str | None, display: Display) -> Re
         raise UsageError("--gaps needs the hard pity", hint="add --hard 90")
     pulls = [parse_count(gap, "gaps", minimum=1, maximum=10**9) for gap in gaps.split(",")]
     pity = parse_count(hard, "hard pity", minimum=1, maximum=10**9)
-    log = pity_rate(pulls, parse_count(leftover, "leftover", maximum=10**9), pity)
+    after = parse_count(leftover, "leftover", maximum=10**9)
+    log = pity_rate(pulls, after, pity)
+    made = sum(pulls) + after
     data: dict[str, object] = {
         "estimate": None if log.unbiased is None else float(log.unbiased),
         "naive": float(log.naive),
         "kept": log.kept,
         "gaps": len(pulls),
+        "pulls": made,
         "intervals": {},
         "claim": None,
+        **display.effort_fields(made),
     }
     return display.result(
         data,
-        lambda out: _write_gaps(out, log, len(pulls), display),
+        lambda out: _write_gaps(out, log, len(pulls), made, display),
         convention="a gap counts only if it and all that follows it are at least the hard pity, "
         "so that short gaps are not favoured",
     )
 
 
-def _write_gaps(out: Output, log: PityLog, hits: int, display: Display) -> None:
+def _write_gaps(out: Output, log: PityLog, hits: int, pulls: int, display: Display) -> None:
     digits = display.short()
-    out.line(out.style(f"{hits} hits, of which {log.kept} can be counted", "heading"))
+    hit = "hit" if hits == 1 else "hits"
+    heading = f"{hits} {hit} in {pulls} pulls, of which {log.kept} can be counted"
+    out.line(out.style(heading, "heading"))
     unbiased = "the log is too short" if log.unbiased is None else _rate(log.unbiased, digits)
-    out.fields({"unbiased": unbiased, "hits / pulls, too low": _rate(log.naive, digits)})
+    out.fields({"unbiased": unbiased, "all hits / all pulls, biased": _rate(log.naive, digits)})
+    out.fields(dict(zip(display.effort_columns, display.effort_cells(pulls), strict=True)))
 
 
 def _rate(rate: Fraction, digits: int) -> str:
@@ -256,6 +292,15 @@ def _rate(rate: Fraction, digits: int) -> str:
         return "0"
     one_in = number(float(1 / rate), digits)
     return f"{percentage(Chance.from_fraction(rate), digits)}, 1 in {one_in}"
+
+
+def _end(rate: float, digits: int) -> str:
+    """Write an end of an interval, which may be 0 or 1, in percent."""
+    from labkit.drops.chances import Chance
+
+    if rate in {0, 1}:
+        return "100 %" if rate else "0"
+    return percentage(Chance.from_value(rate), digits)
 
 
 def _one_in(low: float, high: float) -> str:

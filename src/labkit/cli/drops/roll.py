@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from labkit.cli.drops.chart import Curve
-from labkit.cli.drops.format import chance_fields, exact, odds, percentage, probability
+from labkit.cli.drops.format import chance_fields, exact, odds, percentage, probability, proof
 from labkit.cli.drops.options import (
     Chart,
     Confidences,
@@ -131,8 +131,7 @@ def _chance(
             [
                 percent(level),
                 str(answer.tries),
-                percentage(answer.chance, display.short()),
-                percentage(answer.chance_one_fewer, display.short()),
+                *proof(level, answer.chance, answer.chance_one_fewer, display.digits),
                 *display.effort_cells(answer.tries),
             ]
             for level, answer in answers

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from labkit.cli.drops.chart import Curve
-from labkit.cli.drops.format import chance_fields, exact, number, odds, percentage
+from labkit.cli.drops.format import chance_fields, exact, number, odds, percentage, tries_text
 from labkit.cli.drops.options import (
     Chart,
     Confidences,
@@ -23,12 +24,15 @@ from labkit.cli.frame import Result
 from labkit.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from labkit.cli.output import Output
     from labkit.drops.items import SetItem
     from labkit.drops.sets import SetLaw, SetTries, Table
 
 _DEFAULT_CONFIDENCES = ("50%", "90%", "95%", "99%")
 _MOST_ITEMS_SHOWN = 200
+_FOLDED_FROM = 6
 _CONVENTIONS = {
     "exclusive": "exclusive table: a try gives at most one item; --independent for the other kind",
     "independent": "independent table: every item is rolled for on every try",
@@ -186,7 +190,7 @@ def _write(
     if ahead is not None:
         chance = law.within(ahead)
         text = percentage(chance, display.long(10))
-        out.line(f"the set is complete within {_tries(ahead)}: {text} ({odds(chance)})")
+        out.line(f"the set is complete within {tries_text(ahead)}: {text} ({odds(chance)})")
         if law.table != "protected":
             seen = number(expected_distinct(law.items, ahead), display.short())
             out.line(f"different items among them: {seen} of {len(law.items)} on average")
@@ -202,12 +206,20 @@ def _write(
     out.table(["confidence", "tries", "chance", *display.effort_columns], rows)
     mean, sd = (number(value, display.long(12)) for value in law.moments)
     out.line(f"expected tries {mean}, standard deviation {sd}")
-    if len(law.items) <= _MOST_ITEMS_SHOWN:
+    if len(_folded(law.items)) <= _MOST_ITEMS_SHOWN:
         _write_items(out, law, ahead, display)
 
 
-def _tries(count: int) -> str:
-    return "1 try" if count == 1 else f"{count} tries"
+def _folded(items: Sequence[SetItem]) -> list[tuple[str, SetItem]]:
+    """Put neighbours that differ by name alone into one row, where they are many."""
+    folded: list[tuple[str, SetItem]] = []
+    for _, group in groupby(items, lambda item: (item.rate, item.missing)):
+        same = list(group)
+        if len(same) < _FOLDED_FROM:
+            folded += [(item.name, item) for item in same]
+        else:
+            folded.append((f"{same[0].name} to {same[-1].name}, {len(same)} alike", same[0]))
+    return folded
 
 
 def _write_items(out: Output, law: SetLaw, ahead: int | None, display: Display) -> None:
@@ -215,8 +227,8 @@ def _write_items(out: Output, law: SetLaw, ahead: int | None, display: Display) 
     columns = ["item", "rate", "missing"]
     columns += ["alone: mean tries"] * alone + [f"within {ahead}"] * (alone and ahead is not None)
     rows = []
-    for item in law.items:
-        row = [item.name, exact(item.rate), str(item.missing)]
+    for names, item in _folded(law.items):
+        row = [names, exact(item.rate), str(item.missing)]
         if alone:
             row.append(number(float(item.missing / item.rate), display.short()))
             if ahead is not None:

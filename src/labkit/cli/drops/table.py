@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from labkit.cli.output import Output
     from labkit.drops import Chance
-    from labkit.drops.loot import LuckRange, Opening
+    from labkit.drops.loot import LootTables, LuckRange, Opening
 
 _MAX_POINTS = 1000
 _MAX_LUCK = 10**12
@@ -39,11 +40,12 @@ _SWEEP = re.compile(r"(\d[\d_]*)(?:\.\.(\d[\d_]*)(?::(\d[\d_]*))?)?")
 
 @tool.command(
     "labkit drops table boar.json --luck 0..5000:1000",
-    "labkit drops table boar.csv --item RareBoarResources --rolls 200",
+    "labkit drops table boar.csv --item RareHide --rolls 200",
 )
 def table(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A loot table in JSON or CSV; see docs/drops.md.")
+        Path,
+        typer.Argument(metavar="FILE", help="A loot table in JSON or CSV, - for standard input."),
     ],
     *,
     luck: Annotated[
@@ -73,17 +75,26 @@ def table(
 ) -> Result:
     """Show the chance of each item of a loot table."""
     from labkit.drops.loot import Opening
-    from labkit.drops.loot_files import read_loot
     from labkit.drops.rates import parse_count
 
     display = Display.parse(digits, per_hour, cost, chart=chart, plot=plot)
     lucks = _parse_sweep(luck)
     openings = parse_count(rolls, "rolls", minimum=1, maximum=_MAX_ROLLS)
-    loot = read_loot(file)
+    loot = _read(file)
     opening = Opening(loot, root, first_roll=int(first_roll), shared_roll=shared_roll, level=level)
     items = _chosen(opening, item or [])
     conventions = _conventions(int(first_roll), loot.notes, shared_roll=shared_roll)
     return _show(opening, items, lucks, openings, conventions, display)
+
+
+def _read(file: Path) -> LootTables:
+    from labkit.drops.loot_files import parse_loot, read_loot
+
+    if file == Path():  # also what an empty argument becomes
+        raise UsageError("no loot table was named", hint="name a file, or - for standard input")
+    if str(file) == "-":
+        return parse_loot(sys.stdin.buffer.read(), "standard input")
+    return read_loot(file)
 
 
 def _show(

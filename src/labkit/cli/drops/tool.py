@@ -29,6 +29,7 @@ drops = Tool(
     "drops",
     "How likely is that drop, and how many tries does it take.",
     default="need",
-    default_when=r"[\d.]",  # what begins like a rate
+    # What begins like a rate, or with a sign such as one half.
+    default_when=r"[\d.\u00bc-\u00be\u2150-\u215e]",
     table=COMMANDS,
 )
