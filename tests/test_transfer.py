@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import socket
 
 import pytest
 
@@ -20,6 +21,7 @@ from labkit.transfer import (
     TransferError,
     VerificationError,
     download,
+    fetch,
     new_session,
     part_path,
 )
@@ -29,6 +31,13 @@ CONTENT = random.Random(1).randbytes(200_000)
 QUICK = Patience(
     connect_timeout_s=2, stall_timeout_s=0.4, backoff_s=(0.0, 0.01, 0.01), busy_wait_s=0.05
 )
+DEFAULTS: dict[str, bool] = {}
+
+
+@pytest.fixture(params=[True, False], ids=["requests", "http.client"], autouse=True)
+def by_requests(request, monkeypatch):
+    """Every promise holds for both ways of making a request."""
+    monkeypatch.setitem(DEFAULTS, "follow_redirects", request.param)
 
 
 @pytest.fixture
@@ -39,6 +48,7 @@ def target(tmp_path):
 
 def get(server, target, **options):
     """Download from the server, quickly, and without the environment's proxies."""
+    options = DEFAULTS | options
     with new_session(direct=True) as session:
         return download(server.url(), target, session=session, patience=QUICK, **options)
 
@@ -330,3 +340,15 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
     """A target that cannot be written is said to be that."""
     with ScriptedServer([whole(CONTENT)]) as server, pytest.raises(TargetError):
         get(server, tmp_path / "missing" / "file.bin")
+
+
+def test_a_port_where_nothing_listens_is_not_waited_for_long(tmp_path, monkeypatch):
+    """A refused connection ends sooner than a silent one, and the error names the file."""
+    pauses = []
+    monkeypatch.setattr("labkit.transfer.time.sleep", pauses.append)
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with pytest.raises(HostUnreachableError, match=r"CLIP\.MP4: 127"):
+        fetch(f"http://127.0.0.1:{port}/x", tmp_path / "x.part", name="CLIP.MP4", **DEFAULTS)
+
+    assert sum(pauses) <= 7

@@ -11,7 +11,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING, NoReturn
 
-from labkit.errors import PartialError, UnmetError
+from labkit.errors import PartialError, RefusedError, UnmetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +28,7 @@ __all__ = [
     "part_path",
     "part_size",
     "raise_target_error",
+    "refuse_link",
     "require_room",
     "tail_of",
 ]
@@ -56,6 +57,20 @@ class VerificationError(PartialError):
 def part_path(target: Path) -> Path:
     """Give the file that collects the bytes of `target` until it is whole."""
     return target.with_name(target.name + ".part")
+
+
+def refuse_link(path: Path) -> None:
+    """Refuse to write through a symbolic link, which may lead anywhere.
+
+    Raises:
+        RefusedError: `path` is one.
+    """
+    if path.is_symlink():
+        raise RefusedError(
+            f"{path} is a symbolic link; labkit does not write through it",
+            hint="remove the link and run it again",
+            code="leads-out",
+        )
 
 
 def part_size(part: Path) -> int:

@@ -19,17 +19,27 @@ twice. So bytes are counted here, never by the HTTP library, and every request o
 
 from __future__ import annotations
 
-import http.client
-import re
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from labkit import __version__
-from labkit.errors import (
-    PartialError,
-    RefusedError,
-    UnreachableError,
+from labkit.http_answer import (
+    BusyError,
+    ChangedError,
+    GoneError,
+    HostUnreachableError,
+    TransferError,
+    WaitError,
+    check_status,
+    total_of,
+)
+from labkit.http_get import (
+    AttemptError,
+    BadRequestError,
+    NotHttpError,
+    causes,
+    get,
+    new_session,
 )
 from labkit.part_file import (
     DiskFullError,
@@ -48,10 +58,12 @@ from labkit.progress import SILENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     import requests
 
+    from labkit.http_get import Answer
     from labkit.progress import Progress, Task
 
 __all__ = [
@@ -73,37 +85,9 @@ __all__ = [
     "part_path",
 ]
 
-_CHUNK_BYTES = 256 * 1024
 # A body of unknown length may fill the disk up to this much.
 _RESERVE_BYTES = 16 * 1024 * 1024
-_BUSY_STATUSES = frozenset({409, 429, 500, 502, 503, 504})
-_GONE_STATUSES = frozenset({404, 410})
-_OK, _PARTIAL_CONTENT = 200, 206
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
-
-
-class TransferError(PartialError):
-    """The transfer failed; what was received is kept in the part."""
-
-    code = "transfer-failed"
-
-
-class HostUnreachableError(UnreachableError):
-    """No connection to the host."""
-
-    code = "host-unreachable"
-
-
-class GoneError(PartialError):
-    """The server does not have the file (any more)."""
-
-    code = "gone"
-
-
-class BusyError(PartialError):
-    """The server stayed busy for longer than the caller wants to wait."""
-
-    code = "busy"
+_OK = 200
 
 
 @dataclass(frozen=True)
@@ -153,28 +137,6 @@ class Download:
     received_bytes: int
     request_count: int
     last_modified: str | None
-
-
-def new_session(*, direct: bool = False) -> requests.Session:
-    """Make a session for `fetch`: no compression, one request per connection.
-
-    Args:
-        direct: Ignore proxies and credentials of the environment: for a device in this network.
-    """
-    import requests
-
-    session = requests.Session()
-    session.trust_env = not direct
-    session.headers.clear()
-    session.headers.update(
-        {
-            "User-Agent": f"labkit/{__version__}",
-            "Accept": "*/*",
-            "Accept-Encoding": "identity",
-            "Connection": "close",
-        }
-    )
-    return session
 
 
 def download(  # noqa: PLR0913 - each is one independent choice of the caller
@@ -292,24 +254,12 @@ def fetch(  # noqa: PLR0913 - each is one independent choice of the caller
             session.close()
 
 
-class _RetryError(Exception):
-    """An attempt failed in a way that another attempt may cure."""
+# The host is there and nothing listens: that seldom changes within half a minute.
+_REFUSED_TRIES = 4
 
 
-class _ShortError(_RetryError):
+class _ShortError(AttemptError):
     """The body ended before its length was reached."""
-
-
-class _NotHttpError(_RetryError):
-    """What came was no HTTP response."""
-
-
-class _ChangedError(Exception):
-    """The server's file is not the one that the part was begun with."""
-
-
-class _WaitError(Exception):
-    """The server is busy."""
 
 
 @dataclass
@@ -343,11 +293,13 @@ class _Fetch:
             before = self.received
             try:
                 self._attempt()
-            except _WaitError as error:
+            except WaitError as error:
                 waited_s += self._wait_while_busy(waited_s, error)
-            except _ChangedError as error:
+            except ChangedError as error:
                 self._restart(error)
-            except _RetryError as error:
+            except BadRequestError as error:
+                raise TransferError(str(error)) from error
+            except AttemptError as error:
                 failures = 0 if self.received > before else failures + 1
                 self._pause_before_retry(failures, error)
             else:
@@ -362,12 +314,12 @@ class _Fetch:
         """
         overlap = b"" if self.part_is_ours else tail_of(self.part, self.have)
         start = self.have - len(overlap)
-        with self._request(start) as response:
-            body_total = self._check_head(response, start)
+        with self._request(start) as answer:
+            body_total = self._check_head(answer, start)
             self._check_room(body_total)
-            if start and response.status_code == _OK:  # the range was ignored: all of it comes
+            if start and answer.status == _OK:  # the range was ignored: all of it comes
                 self.have, overlap = 0, b""
-            ended_clean = self._write(_body(response), overlap)
+            ended_clean = self._write(answer.body, overlap)
         if self.expected is not None:
             if self.have < self.expected:
                 raise _ShortError(f"the body ended {self.expected - self.have} bytes early")
@@ -380,36 +332,21 @@ class _Fetch:
                 "whether the file is whole"
             )
 
-    def _request(self, start: int) -> requests.Response:
-        import requests
-
+    def _request(self, start: int) -> AbstractContextManager[Answer]:
         self.request_count += 1
-        try:
-            return self.session.get(
-                self.url,
-                headers={"Range": f"bytes={start}-"} if start else None,
-                stream=True,
-                timeout=(self.patience.connect_timeout_s, self.patience.stall_timeout_s),
-                allow_redirects=self.follow_redirects,
-            )
-        except requests.ConnectionError as error:
-            raise _connection_failure(error) from error
-        except requests.Timeout as error:
-            raise _RetryError("no answer in time") from error
-        except requests.RequestException as error:
-            raise TransferError(f"{self.url} cannot be requested: {error}") from error
+        return get(
+            self.session,
+            self.url,
+            start=start,
+            timeouts_s=(self.patience.connect_timeout_s, self.patience.stall_timeout_s),
+            follow_redirects=self.follow_redirects,
+        )
 
-    def _check_head(self, response: requests.Response, start: int) -> int | None:
+    def _check_head(self, answer: Answer, start: int) -> int | None:
         """Check status and headers; returns the file's total size where the server tells it."""
-        _check_status(response, self.name)
-        encoding = response.headers.get("Content-Encoding", "identity")
-        if encoding != "identity":
-            raise TransferError(
-                f"{self.name}: the server compresses the file ({encoding}) although asked "
-                "not to; its length cannot be checked"
-            )
-        total = _total(response, start)
-        etag = response.headers.get("ETag")
+        check_status(answer, self.name)
+        total = total_of(answer, start)
+        etag = answer.headers.get("ETag")
         if start:
             self._check_same_file(total, etag)
         elif self.expected is not None and total is not None and total > self.expected:
@@ -419,19 +356,19 @@ class _Fetch:
                 code="size-differs",
             )
         self.total, self.etag = total, etag
-        self.last_modified = response.headers.get("Last-Modified")
+        self.last_modified = answer.headers.get("Last-Modified")
         return total
 
     def _check_same_file(self, total: int | None, etag: str | None) -> None:
         if self.etag is not None and etag is not None and etag != self.etag:
-            raise _ChangedError("another version is on the server")
+            raise ChangedError("another version is on the server")
         if total is None:
             return
         known = self.total if self.total is not None else self.expected
         # A server may hold less than its own list says: that shows as a short file in the end.
         short = self.total is None and self.expected is not None and total < self.expected
         if known is not None and total not in {known, self.expected} and not short:
-            raise _ChangedError(f"it has {total} bytes instead of {known}")
+            raise ChangedError(f"it has {total} bytes instead of {known}")
 
     def _check_room(self, total: int | None) -> None:
         need = self.expected if self.expected is not None else total
@@ -494,11 +431,14 @@ class _Fetch:
         return pause
 
     def _pause_before_retry(self, failures: int, reason: Exception) -> None:
-        if failures <= len(self.patience.backoff_s):
+        tries = len(self.patience.backoff_s)
+        if any(isinstance(link, ConnectionRefusedError) for link in causes(reason)):
+            tries = min(tries, _REFUSED_TRIES)
+        if failures <= tries:
             if failures:
                 time.sleep(self.patience.backoff_s[failures - 1])
             return
-        if isinstance(reason, _NotHttpError):
+        if isinstance(reason, NotHttpError):
             raise TransferError(
                 f"{_host(self.url)} sends something that is no HTTP response",
                 hint="restart the device and look for an update of its firmware",
@@ -506,7 +446,7 @@ class _Fetch:
             ) from reason
         if reason.__cause__ is not None and not self.received:
             raise HostUnreachableError(
-                f"{_host(self.url)} does not answer: {reason}",
+                f"{self.name}: {_host(self.url)} does not answer: {reason}",
                 hint="check that the device is on and that this computer is still in its network",
             ) from reason
         raise TransferError(
@@ -518,54 +458,11 @@ class _Fetch:
         ) from reason
 
 
-def _check_status(response: requests.Response, name: str) -> None:
-    status = response.status_code
-    if status in (_OK, _PARTIAL_CONTENT):
-        return
-    if status in _GONE_STATUSES:
-        raise GoneError(f"{name}: the server does not have it any more ({status})")
-    if status in _BUSY_STATUSES:
-        raise _WaitError(f"status {status}")
-    if response.is_redirect:
-        raise RefusedError(f"{name}: the server redirects to another place", code="redirected")
-    raise RefusedError(f"{name}: the server refuses it with status {status}", code="http-refused")
-
-
-def _total(response: requests.Response, start: int) -> int | None:
-    """Read the file's whole size from a response to a request from offset `start`."""
-    if response.status_code == _PARTIAL_CONTENT:
-        match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-        if match is None or int(match[1]) != start:
-            raise _ChangedError("the server answers a range that was not asked for")
-        return int(match[3])
-    length = response.headers.get("Content-Length", "")
-    if "Transfer-Encoding" in response.headers or not length.isdecimal():
-        return None
-    return int(length)
-
-
-def _body(response: requests.Response) -> Iterator[bytes]:
-    """Yield the body as it comes, undecoded, and end without complaint where it ends."""
-    import urllib3
-
-    raw = response.raw
-    try:
-        # read1 returns after one read of the socket: nothing received is lost to a time-out.
-        while chunk := raw.read1(_CHUNK_BYTES, decode_content=False):
-            yield chunk
-    except urllib3.exceptions.IncompleteRead:
-        return
-    except urllib3.exceptions.ReadTimeoutError as error:
-        raise _RetryError("the body stalls") from error
-    except (urllib3.exceptions.HTTPError, ConnectionError) as error:
-        raise _RetryError("the connection broke") from error
-
-
 def _compare_overlap(received: bytes, overlap: bytes) -> tuple[bytes, bytes]:
     """Take off what was there before; returns the fresh bytes and the rest of the overlap."""
     common = min(len(received), len(overlap))
     if received[:common] != overlap[:common]:
-        raise _ChangedError("what was there before is not what the server has")
+        raise ChangedError("what was there before is not what the server has")
     return received[common:], overlap[common:]
 
 
@@ -584,33 +481,3 @@ def _host(url: str) -> str:
     from urllib.parse import urlsplit
 
     return urlsplit(url).netloc
-
-
-def _connection_failure(error: BaseException) -> _RetryError:
-    """Tell a lost connection from garbage, by the chain of exceptions."""
-    chain = causes(error)
-    if any(_is_garbage(link) for link in chain):
-        return _NotHttpError("no HTTP response")
-    return _RetryError(_reason(chain[-1]))
-
-
-def causes(error: BaseException) -> list[BaseException]:
-    """Give `error` and what caused it, the innermost exception last."""
-    chain = [error]
-    while (inner := chain[-1].__cause__ or chain[-1].__context__) is not None:
-        chain.append(inner)
-    return chain
-
-
-def _is_garbage(error: BaseException) -> bool:
-    # A connection that is closed without an answer is a BadStatusLine as well.
-    return isinstance(error, http.client.HTTPException) and not isinstance(error, ConnectionError)
-
-
-def _reason(error: BaseException) -> str:
-    """Say in a few words why a connection failed."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return "the connection was closed without an answer"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+
 import pytest
 
 from labkit import __version__
@@ -114,6 +117,21 @@ def test_mistyped(run, arguments, hint):
     assert result.code == ExitCode.USAGE
     assert result.out == ""
     assert f"hint: {hint}\n" in result.err
+
+
+@pytest.mark.parametrize(
+    "text", ["Umlaut ü", "a\U0001f3ae", "not UTF-8: \udcff", "\ufdd1", "x" * 200_000]
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "cp1252"])
+def test_json_holds_every_character(text, encoding):
+    """A JSON document says exactly what was put in, whatever the terminal's encoding lacks."""
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    output = Output(stream, io.StringIO(), io.StringIO(), {})
+
+    output.document("labkit.sample.echo/1", 0, {"text": text}, [])
+
+    stream.seek(0)
+    assert json.load(stream)["data"] == {"text": text}
 
 
 def test_interrupt_with_json(run):

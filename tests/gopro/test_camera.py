@@ -145,3 +145,20 @@ def test_no_text_of_a_camera_drives_the_terminal(text):
     info = parse_info({"model_name": text, "firmware_version": "H22"})
 
     assert info.model is None or info.model.isprintable()
+
+
+def test_a_list_that_was_cut_is_asked_for_again(camera_with, find, monkeypatch):
+    """Once; a camera is not taken for something else because of one lost packet."""
+    fake = camera_with()
+    answer = fake._list
+    monkeypatch.setattr(
+        fake,
+        "_list",
+        lambda request, count: (
+            [b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n", b'{"id": "1", ']
+            if count == 1
+            else answer(request, count)
+        ),
+    )
+
+    assert find(fake).listing().files

@@ -321,12 +321,12 @@ def test_a_destination_without_permission(camera_with, run, tmp_path):
 
 
 def test_a_destination_that_is_a_file(camera_with, run, dest):
-    """Exit 4, and the file is untouched."""
+    """Exit 2, and the file is untouched."""
     dest.write_text("mine")
     code, _, err = run("pull", dest, *host(camera_with()))
 
-    assert code == ExitCode.UNMET
-    assert "cannot be written" in err
+    assert code == ExitCode.USAGE
+    assert "is a file" in err
     assert dest.read_text() == "mine"
 
 
@@ -436,3 +436,110 @@ def test_only_what_is_needed_is_imported():
     )
 
     assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_clock_that_was_not_taken_is_not_set(camera_with, run_json, monkeypatch):
+    """The camera's answer is not believed, its clock is: exit 6."""
+    fake = camera_with()
+    late = {"date": "2020_01_01", "time": "00_00_00", "tzone": 0, "dst": 0}
+    monkeypatch.setattr("labkit.gopro.fake.camera._open_gopro_time", lambda: late)
+    code, document = run_json("clock", "--set", "--yes", *host(fake))
+
+    assert (code, document["data"]["set"]) == (ExitCode.REFUSED, False)
+    assert document["errors"][0]["code"] == "clock-not-set"
+
+
+def test_a_declined_clock_says_so(camera_with, run, monkeypatch):
+    """The question says how far it is off; `n` leaves it."""
+    asked = []
+    monkeypatch.setattr(
+        "labkit.cli.output.Output.confirm",
+        lambda _, question, **__: asked.append(question),
+    )
+    code, out, _ = run("clock", "--set", *host(camera_with()))
+
+    assert code == ExitCode.OK
+    assert out.startswith("not set; ")
+    assert asked == ["The camera's clock is right. Set it?"]
+
+
+@pytest.mark.parametrize(
+    "option", ["--timeout=nan", "--timeout=inf", "--stall-timeout=inf", "--wait=nan"]
+)
+def test_times_are_numbers_of_seconds(run, dest, option):
+    """Python's words for no number and for endless are no times: exit 2."""
+    code, _, err = run("pull", dest, option)
+
+    assert code == ExitCode.USAGE
+    assert "no number of seconds" in err
+
+
+@pytest.mark.parametrize("dialect", ["legacy", "fusion"])
+def test_a_wrong_dialect_is_named(camera_with, run, dest, dialect):
+    """It is a camera, and speaks another one."""
+    code, _, err = run("pull", dest, *host(camera_with()), "--dialect", dialect)
+
+    assert code == ExitCode.REFUSED
+    assert f"does not speak {dialect}" in err
+
+
+def test_verify_answers_whether_everything_is_there(camera_with, run_json, run, dest):
+    """Nothing to check is no yes; against the camera, a narrow pull lacks files."""
+    fake = camera_with()
+    dest.mkdir()
+    code, out, _ = run("verify", dest)
+    assert (code, "nothing to check" in out) == (ExitCode.NO, True)
+    run("pull", dest, *host(fake), "--match", "GOPR0012*", "--only", "photo")
+    assert run("verify", dest)[0] == ExitCode.OK
+    code, document = run_json("verify", dest, "--against-camera", *host(fake))
+
+    assert code == ExitCode.NO
+    assert len(document["data"]["missing"]) == 11
+    assert "100GOPRO/GX010011.WAV" in document["data"]["missing"]
+    run("pull", dest, *host(fake))
+    assert run("verify", dest, "--against-camera", *host(fake))[0] == ExitCode.OK
+
+
+def test_verify_names_what_a_pull_did_not_bring(camera_with, pull_from, run_json, dest):
+    """The journal knows what was to come."""
+    pull_from(camera_with("F20"), dest)
+    code, document = run_json("verify", dest)
+
+    assert code == ExitCode.NO
+    assert document["data"]["missing"]
+
+
+def test_a_file_of_the_camera_named_part_is_no_part(camera_with, run_json, run, dest):
+    """Once it was pulled, it is a file as any other."""
+    card = Card([CardFile("100GOPRO", "NOTES.part", b"what is this? " * 100)])
+    run("pull", dest, *host(camera_with(files=card)))
+    code, document = run_json("verify", dest)
+
+    assert (code, document["data"]["unfinished"]) == (ExitCode.OK, [])
+
+
+def test_a_sum_that_was_wrong_once_is_not_kept(camera_with, run, dest):
+    """The second list's sum is the one that counts later."""
+    run("pull", dest, *host(camera_with("F36-once")))
+
+    assert run("verify", dest)[0] == ExitCode.OK
+
+
+def test_filters_that_fit_nothing_say_so(camera_with, run, dest):
+    """Not just 0 files."""
+    code, out, _ = run("pull", dest, *host(camera_with()), "--match", "NOTHING*")
+
+    assert code == ExitCode.OK
+    assert "nothing that these options ask for" in out
+
+
+def test_a_pull_that_is_stopped_says_that_it_goes_on(camera_with, run, dest, monkeypatch):
+    """One line before the end by Ctrl-C or SIGTERM."""
+
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["labkit.gopro.pull"], "pull", stopped)
+    _, _, err = run("pull", dest, *host(camera_with()))
+
+    assert "stopped; what came is kept" in err

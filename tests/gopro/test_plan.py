@@ -256,3 +256,66 @@ def test_sizes():
     sizes = [parse_size_limit(text) for text in ("1000", "500MB", "1.5G", "4GiB", "7k")]
 
     assert sizes == [1000, 500_000_000, 1_500_000_000, 4 * 2**30, 7000]
+
+
+def test_what_was_never_begun_follows_a_new_layout():
+    """What has bytes here keeps its path; the rest goes where it would go now."""
+    first = plan_pull(LISTING, PlanOptions())
+    entries = [one.entry for one in first.files]
+    begun = first.files[0]
+    again = plan_pull(
+        LISTING,
+        PlanOptions(layout="new/{name}"),
+        entries=[replace(entry, camera="unknown") for entry in entries],
+        existing={f"{begun.path}.part": 10},
+    )
+
+    assert [one.path for one in again.files if not one.path.startswith("new/")] == [begun.path]
+    assert len(again.dropped) == len(first.files) - 1
+
+
+def test_the_shift_comes_before_since():
+    """Times are those that the files will have."""
+    since = Selection(since=datetime(2024, 6, 20))
+    shifted = plan_pull(LISTING, PlanOptions(selection=since, shift=timedelta(days=10)))
+
+    assert "GX010010.MP4" not in names(plan_pull(LISTING, PlanOptions(selection=since)))
+    assert "GX010010.MP4" in names(shifted)
+
+
+def test_a_shift_says_what_it_does_not_reach():
+    """Files that are here stay as they are."""
+    done = [
+        replace(one.entry, state=EntryState.DONE, size_bytes=one.file.size or 1)
+        for one in plan_pull(LISTING, PlanOptions()).files
+    ]
+    existing = {entry.path: entry.size_bytes for entry in done}
+    plan = plan_pull(
+        LISTING, PlanOptions(shift=timedelta(hours=1)), entries=done, existing=existing
+    )
+
+    assert len(plan.warnings) == 1
+    assert "`--shift` corrects only what comes" in plan.warnings[0]
+
+
+def dated(name, taken_at):
+    """A listed clip."""
+    path = f"/videos/DCIM/100GOPRO/{name}"
+    return ListedFile("100GOPRO", name, path, size=9, taken_at=taken_at)
+
+
+def test_a_clip_has_the_time_of_any_of_its_chapters():
+    """An undated first chapter does not bring an old clip with --since."""
+    old = datetime(2024, 1, 1)
+    listing = MediaListing((dated("GX010001.MP4", None), dated("GX020001.MP4", old)))
+    options = PlanOptions(selection=Selection(since=datetime(2024, 6, 1)))
+
+    assert names(plan_pull(listing, options)) == []
+
+
+def test_undated_recordings_are_not_the_latest():
+    """Where others have a time."""
+    now = datetime(2024, 6, 1)
+    listing = MediaListing((dated("GX010001.MP4", now), dated("GX010002.MP4", None)))
+
+    assert names(plan_pull(listing, PlanOptions(selection=Selection(last=1)))) == ["GX010001.MP4"]

@@ -85,7 +85,7 @@ def test_a_full_disk_keeps_the_part_and_ends(camera_with, pull_from, monkeypatch
     dest = tmp_path / "dest"
 
     def shrinking(_):
-        used = sum(path.stat().st_size for path in dest.rglob("*.MP4"))
+        used = sum(path.stat().st_size for path in dest.rglob("*.MP4*"))
         return usage._replace(free=max(0, 1_500_000 - used))
 
     monkeypatch.setattr("labkit.part_file.shutil.disk_usage", shrinking)

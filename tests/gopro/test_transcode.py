@@ -234,6 +234,8 @@ def wrap_ffmpeg(ffmpeg, folder, monkeypatch, script):
 
 
 _WRITE_JUNK = 'for last; do :; done; echo junk > "${last#file:}"'
+# What the decoder says of damage that it paints over: the number of frames stays right.
+_COMPLAIN = 'echo "[hevc] cu_qp_delta 40 is outside the valid range" >&2; exec "$real" "$@"'
 _LOSE_FRAMES = """
 for a; do shift; [ "$a" = -progress ] && set -- "$@" -frames:v 5; set -- "$@" "$a"; done
 exec "$real" "$@"
@@ -248,8 +250,9 @@ exec "$real" "$@"
         (_WRITE_JUNK, "bad-conversion"),
         (f"{_WRITE_JUNK}; exit 1", "ffmpeg-failed"),
         (_LOSE_FRAMES, "frames-differ"),
+        (_COMPLAIN, "frames-differ"),
     ],
-    ids=["killed", "nothing", "junk", "failed", "lost"],
+    ids=["killed", "nothing", "junk", "failed", "lost", "complained"],
 )
 def test_whatever_ffmpeg_does_nothing_wrong_stays(
     tmp_path, clip, ffmpeg, monkeypatch, script, code

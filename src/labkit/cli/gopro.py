@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -45,20 +46,43 @@ Dialect = Annotated[
     Literal["open-gopro", "legacy", "fusion", "html"] | None,
     typer.Option(help="Speak this dialect only; each is tried by default."),
 ]
+
+
+def _finite(seconds: float) -> float:
+    """Refuse `nan` and `inf`, which Python reads as numbers."""
+    if not isfinite(seconds):
+        raise typer.BadParameter("it is no number of seconds")
+    return seconds
+
+
 Wait = Annotated[
     float,
     typer.Option(
-        "--wait", metavar="SECONDS", min=0, help="Wait so long for a camera that records."
+        "--wait",
+        metavar="SECONDS",
+        min=0,
+        callback=_finite,
+        help="Wait so long for a camera that records.",
     ),
 ]
 ConnectTimeout = Annotated[
     float,
-    typer.Option("--timeout", metavar="SECONDS", min=0.1, help="For a connection to be accepted."),
+    typer.Option(
+        "--timeout",
+        metavar="SECONDS",
+        min=0.1,
+        callback=_finite,
+        help="For a connection to be accepted.",
+    ),
 ]
 StallTimeout = Annotated[
     float,
     typer.Option(
-        "--stall-timeout", metavar="SECONDS", min=0.1, help="For silence in the middle of a file."
+        "--stall-timeout",
+        metavar="SECONDS",
+        min=0.1,
+        callback=_finite,
+        help="For silence in the middle of a file.",
     ),
 ]
 Destination = Annotated[
@@ -274,16 +298,18 @@ def pull(  # noqa: PLR0917 - Typer passes them by name
         destination=destination,
     )
     if dry_run:
-        entries = read_journal(destination).entries
-        plan, _ = plan_for(camera, destination, options, entries=entries)
-        return show.planned(plan)
-    with _ending_by_term():
-        result = run(
-            camera,
-            destination,
-            PullOptions(options, verify=verify, backend=backend, jobs=jobs, turbo=turbo),
-            progress=current_output().progress,
-        )
+        return show.planned(plan_for(camera, destination, options, read_journal(destination)).plan)
+    try:
+        with _ending_by_term():
+            result = run(
+                camera,
+                destination,
+                PullOptions(options, verify=verify, backend=backend, jobs=jobs, turbo=turbo),
+                progress=current_output().progress,
+            )
+    except KeyboardInterrupt:
+        current_output().message("stopped; what came is kept, the same pull goes on from there")
+        raise
     return show.pulled(result, destination)
 
 
@@ -365,12 +391,12 @@ def clock(
     before, drift_s = camera.clock()
     if not set_it or dry_run:
         return show.clocked(before.wall, drift_s, was_set=False)
-    question = f"The camera's clock is off by {show.drift_text(drift_s)}. Set it?"
+    question = f"The camera's clock is {show.drift_text(drift_s)}. Set it?"
     if not current_output().confirm(question, yes=yes):
-        return show.clocked(before.wall, drift_s, was_set=False)
+        return show.clocked(before.wall, drift_s, was_set=False, declined=True)
     camera.set_clock()
     after, left_s = camera.clock()
-    return show.clocked(after.wall, left_s, was_set=True)
+    return show.clock_set(after.wall, left_s)
 
 
 @gopro.command(

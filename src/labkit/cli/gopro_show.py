@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from labkit.cli.frame import Result
 from labkit.cli.output import Output, format_bytes
-from labkit.errors import ExitCode, LabkitError, PartialError
+from labkit.errors import ExitCode, LabkitError, PartialError, RefusedError
 
 if TYPE_CHECKING:
     from labkit.gopro import Camera, Plan, PlannedFile, PullResult
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "audited",
+    "clock_set",
     "clocked",
     "described",
     "drift_text",
@@ -30,6 +31,8 @@ __all__ = [
     "pulled",
 ]
 
+# Clocks show whole seconds, and a slow answer may cost some more.
+_SET_WITHIN_S = 5
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
 
 
@@ -51,12 +54,21 @@ def planned(plan: Plan) -> Result:
             output.table(("path", "taken", "size", "what"), rows)
         here = len(plan.files) - len(rows)
         output.line(
-            f"{_count(len(plan.to_do), 'file')} to pull, {format_bytes(plan.bytes_to_fetch)} "
-            f"and what the list leaves out; {here} here already"
+            f"{_count(len(plan.to_do), 'file')} to pull, {format_bytes(plan.bytes_to_fetch)}"
+            f"{_unsized(plan)}; {here} here already"
         )
         _warn(output, plan.warnings)
 
     return Result(data, text, _code(incomplete=bool(plan.refused)), _refusals(plan))
+
+
+def _unsized(plan: Plan) -> str:
+    """Say how many files come on top, whose sizes the camera's list does not tell."""
+    number = sum(
+        one.action == "fetch" and one.file.size is None and one.file.size_range is None
+        for one in plan.files
+    )
+    return f" and {_count(number, 'file')} of unknown size" if number else ""
 
 
 def _planned_file(one: PlannedFile) -> dict[str, object]:
@@ -92,6 +104,7 @@ def pulled(result: PullResult, destination: Path) -> Result:
         "gone": len(result.gone),
         "postponed": len(result.postponed),
         "not_tried": len(result.not_tried),
+        "left_out": len(result.left_out),
         "failed": failed,
         "refused": list(result.plan.refused),
         "warnings": list(result.warnings),
@@ -104,12 +117,15 @@ def pulled(result: PullResult, destination: Path) -> Result:
         came = f"{_count(len(result.downloaded), 'file')} pulled to {destination}"
         if result.downloaded:
             came += f": {format_bytes(result.received_bytes)}, {format_bytes(rate)}/s"
+        if not result.plan.files:
+            came += ": the camera has nothing that these options ask for"
         output.line(came)
         for number, what in (
             (len(result.skipped), "here already"),
             (len(result.gone), "not on the camera any more"),
             (len(result.postponed), "still being written by the camera"),
             (len(result.not_tried), "not tried"),
+            (len(result.left_out), "larger than wanted"),
             (len(result.failed), "failed"),
         ):
             if number:
@@ -194,18 +210,26 @@ def audited(audit: Audit) -> Result:
         "compared": audit.compared,
         "bad": [{"path": one.path, "reason": one.reason} for one in audit.bad],
         "unfinished": list(audit.unfinished),
+        "missing": list(audit.missing),
     }
 
     def text(output: Output) -> None:
         for one in audit.bad:
             output.line(f"{output.style('bad', 'bad')}  {one.path}: {one.reason}")
+        for name in audit.missing:
+            output.line(f"{output.style('missing', 'bad')}  {name}")
         compared = f", {audit.compared} compared with the camera" if audit.compared else ""
-        verdict = f"{len(audit.bad)} bad" if audit.bad else "all good"
+        faults = [
+            f"{len(paths)} {what}"
+            for paths, what in ((audit.bad, "bad"), (audit.missing, "missing"))
+            if paths
+        ]
+        verdict = ", ".join(faults) or ("all good" if audit.checked else "nothing to check here")
         output.line(f"{_count(audit.checked, 'file')} checked{compared}: {verdict}")
         if audit.unfinished:
             output.line(f"{_count(len(audit.unfinished), 'unfinished part')}; a pull goes on there")
 
-    return Result(data, text, ExitCode.NO if audit.bad else ExitCode.OK)
+    return Result(data, text, ExitCode.OK if audit.is_good else ExitCode.NO)
 
 
 def described(camera: Camera, state: CameraState | None, drift_s: float | None) -> Result:
@@ -275,12 +299,25 @@ def _card(state: CameraState | None) -> str | None:
     return ", ".join(parts)
 
 
-def clocked(wall: datetime, drift_s: float, *, was_set: bool) -> Result:
+def clock_set(wall: datetime, left_s: float) -> Result:
+    """Show whether the camera took the time that it was given."""
+    if abs(left_s) < _SET_WITHIN_S:
+        return clocked(wall, left_s, was_set=True)
+    error = RefusedError(
+        f"the camera did not take the time: its clock is still {drift_text(left_s)}",
+        hint="set it in the camera's menu",
+        code="clock-not-set",
+    )
+    shown = clocked(wall, left_s, was_set=False)
+    return Result(shown.data, shown.text, ExitCode.REFUSED, (error,))
+
+
+def clocked(wall: datetime, drift_s: float, *, was_set: bool, declined: bool = False) -> Result:
     """Show the camera's clock."""
     data = {"camera_time": wall, "drift_s": round(drift_s, 1), "set": was_set}
 
     def text(output: Output) -> None:
-        done = "set; " if was_set else ""
+        done = "set; " if was_set else "not set; " if declined else ""
         output.line(
             f"{done}the camera's clock says {wall:%Y-%m-%d %H:%M:%S}: {drift_text(drift_s)}"
         )

@@ -6,6 +6,7 @@ This is the only module that imports rich, and only when a table or a bar is rea
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Literal, TextIO
 from labkit.errors import ExitCode, LabkitError, UnmetError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from types import TracebackType
     from typing import Self
 
@@ -66,6 +67,8 @@ _MARK = re.compile(f"[{''.join(_SEQUENCES)}]")
 
 # A table that is wider than such a terminal is written as one record after the other.
 _NARROW_COLUMNS = 60
+
+_PIECE_LENGTH = 1 << 16
 
 
 class ClosedPipeError(Exception):
@@ -126,7 +129,7 @@ class Output:
 
     def line(self, text: str = "") -> None:
         """Write a line of the result to standard output."""
-        self._write(_visible(text, keep="\n\t") + "\n")
+        self._write(self._painted(_visible(text, keep="\n\t")) + "\n")
 
     def fields(self, pairs: Mapping[str, str]) -> None:
         """Write names and values, a line each: aligned for a person, tab-separated for a pipe."""
@@ -146,7 +149,7 @@ class Output:
         if not self.is_terminal:
             for row in (columns, *rows):
                 cells = (_visible(cell.replace("\t", " ")) for cell in row)
-                self._write("\t".join(cells) + "\n")
+                self._write(self._painted("\t".join(cells)) + "\n")
             return
         from rich.box import SIMPLE_HEAD
         from rich.console import Console
@@ -200,12 +203,10 @@ class Output:
                 for error in errors
             ],
         }
-        text = json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False, default=_plain)
-        try:
-            text.encode(self.stdout.encoding or "utf-8")
-        except UnicodeEncodeError:
-            text = json.dumps(document, indent=2, allow_nan=False, default=_plain)
-        self._write(text + "\n")
+        encoder = json.JSONEncoder(indent=2, allow_nan=False, ensure_ascii=False, default=_plain)
+        for text in _joined(encoder.iterencode(document)):
+            self._write(_encodable(text, self.stdout.encoding or "utf-8"))
+        self._write("\n")
 
     # -- messages
 
@@ -246,9 +247,12 @@ class Output:
     def _tell(self, label: str, style: Style, text: str) -> None:
         self.progress.message(f"{self.style(f'{label}:', style)} {text}")
 
+    def _painted(self, text: str) -> str:
+        return _paint(text, colors=self.colors(self.stdout))
+
     def _write(self, text: str) -> None:
         try:
-            self.stdout.write(_paint(text, colors=self.colors(self.stdout)))
+            self.stdout.write(text)
             self.stdout.flush()
         except BrokenPipeError as error:
             raise ClosedPipeError from error
@@ -309,6 +313,26 @@ def _paint(text: str, *, colors: bool) -> str:
 def without_color(text: str) -> str:
     """Take the colours (SGR sequences) out of `text`."""
     return re.sub(r"\x1b\[[\d;]*m", "", text)
+
+
+def _joined(pieces: Iterable[str]) -> Iterator[str]:
+    """Join small pieces to a few long ones, so that a long document is never whole in memory."""
+    held = io.StringIO()
+    for piece in pieces:
+        held.write(piece)
+        if held.tell() >= _PIECE_LENGTH:
+            yield held.getvalue()
+            held = io.StringIO()
+    yield held.getvalue()
+
+
+def _encodable(text: str, encoding: str) -> str:
+    """Escape a piece of JSON that `encoding` cannot hold; only strings have such characters."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return re.sub(r"[^\x00-\x7f]", lambda match: json.dumps(match.group())[1:-1], text)
+    return text
 
 
 def _plain(value: object) -> object:

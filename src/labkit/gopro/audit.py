@@ -12,12 +12,13 @@ from labkit.gopro.destination import scan
 from labkit.gopro.journal import EntryState, read_journal
 from labkit.gopro.names import Kind, kind_of
 from labkit.gopro.reread import difference
+from labkit.gopro.selection import DEFAULT_KINDS
 from labkit.gopro.verification import check_file
 from labkit.progress import SILENT
 from labkit.transfer import GoneError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from labkit.gopro.camera import Camera
@@ -47,12 +48,20 @@ class Audit:
         compared: How many of them were compared with the camera.
         bad: What is wrong.
         unfinished: Parts that wait for the next pull.
+        missing: Files that a pull set out to bring and did not, and with a camera those of a
+            plain pull's kinds that it has and no pull brought; each as FOLDER/NAME.
     """
 
     checked: int
     compared: int
     bad: tuple[BadFile, ...]
     unfinished: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+
+    @property
+    def is_good(self) -> bool:
+        """Whether something was checked, and all of it is there and whole."""
+        return self.checked > 0 and not (self.bad or self.missing)
 
 
 def verify(
@@ -62,7 +71,8 @@ def verify(
 
     Sizes and presence are those of the journal, structures those of the formats; a group's
     frames must add up to what the camera listed. With a camera, the files that it still has are
-    compared with it as well: sizes and stretches at random places.
+    compared with it as well, sizes and stretches at random places, and what it has and no pull
+    brought is missing. A sample is no proof of every byte.
 
     Args:
         destination: The folder that pulls fill; one without a journal is checked by structure.
@@ -88,13 +98,36 @@ def verify(
             task.advance(1)
     bad.extend(_group_faults(journal.groups, done.values()))
     compared = 0
+    missing = {
+        f"{entry.folder}/{entry.name}"
+        for entry in journal.entries
+        if entry.state is EntryState.PLANNED and entry.path not in existing
+    }
     if camera is not None:
         faulty = {one.path for one in bad}
         sound = [entry for entry in done.values() if entry.path not in faulty]
-        compared, found = _compare(destination, sound, camera, progress)
+        there = camera.with_pages(camera.listing()).files
+        compared, found = _compare(destination, sound, there, camera, progress)
         bad.extend(found)
-    unfinished = tuple(sorted(path for path in existing if path.endswith(_PART)))
-    return Audit(len(done) + len(loose), compared, tuple(bad), unfinished)
+        missing.update(_never_pulled(there, journal.entries, camera.identity))
+    unfinished = sorted(path for path in existing if path.endswith(_PART) and path not in done)
+    return Audit(
+        len(done) + len(loose), compared, tuple(bad), tuple(unfinished), tuple(sorted(missing))
+    )
+
+
+def _never_pulled(
+    files: Iterable[ListedFile], entries: Iterable[Entry], camera: str
+) -> Iterator[str]:
+    """Name the camera's files, of the kinds that a plain pull brings, that no pull brought."""
+    known: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    for entry in entries:
+        if entry.camera == camera and entry.state is not EntryState.PLANNED:
+            known[entry.folder, entry.name].append(entry)
+    for file in files:
+        is_known = any(entry.is_of(file) for entry in known[file.folder, file.name])
+        if kind_of(file.name) in DEFAULT_KINDS and not is_known:
+            yield f"{file.folder}/{file.name}"
 
 
 def _local_fault(
@@ -135,14 +168,18 @@ def _group_faults(groups: Iterable[RecordedGroup], done: Iterable[Entry]) -> lis
 
 
 def _compare(
-    destination: Path, entries: Iterable[Entry], camera: Camera, progress: Progress
+    destination: Path,
+    entries: Iterable[Entry],
+    files: Iterable[ListedFile],
+    camera: Camera,
+    progress: Progress,
 ) -> tuple[int, list[BadFile]]:
     known: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     for entry in entries:
         if entry.camera == camera.identity:
             known[entry.folder, entry.name].append(entry)
     pairs: list[tuple[ListedFile, Entry]] = []
-    for file in camera.with_pages(camera.listing()).files:
+    for file in files:
         entry_of = (entry for entry in known[file.folder, file.name] if entry.is_of(file))
         if (match := next(entry_of, None)) is not None:
             pairs.append((file, match))

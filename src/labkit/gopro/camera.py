@@ -15,9 +15,10 @@ from labkit.gopro.errors import (
     CameraBusyError,
     EmptyListError,
     NotACameraError,
+    NotSupportedError,
 )
 from labkit.gopro.link import Link
-from labkit.gopro.listing import merge_pages
+from labkit.gopro.listing import folders_of, merge_pages
 from labkit.gopro.state import CameraInfo
 from labkit.progress import SILENT
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from labkit.gopro.address import Address
     from labkit.gopro.clock import CameraTime
     from labkit.gopro.dialects import Dialect, Probe
-    from labkit.gopro.listing import ListedFile, MediaListing
+    from labkit.gopro.listing import FolderPage, ListedFile, MediaListing
     from labkit.gopro.state import CameraState
     from labkit.progress import Progress
     from labkit.transfer import Patience
@@ -86,6 +87,11 @@ class Camera:
         waited_s = 0.0
         while True:
             camera, busy, saw = _try_dialects(link, order)
+            if camera is None and dialect is not None and _is_open_gopro(link):
+                raise NotSupportedError(
+                    f"the camera at {address} does not speak {dialect} ({saw})",
+                    hint="leave `--dialect` out: labkit finds the right one",
+                )
             if camera is None:
                 camera = _without_list(link, saw, need_list=need_list)
             if not busy or not need_list:
@@ -153,12 +159,18 @@ class Camera:
             self._check_empty(listing)
         return listing
 
+    def pages(self, listing: MediaListing) -> tuple[FolderPage, ...]:
+        """Read the folder pages, which show what the camera's JSON list leaves out."""
+        return read_pages(self.link, folders_of(listing)) if self.has_leftovers else ()
+
+    @property
+    def has_leftovers(self) -> bool:
+        """Whether the camera's list leaves files out that its folder pages show."""
+        return self.dialect.name != "html"
+
     def with_pages(self, listing: MediaListing) -> MediaListing:
         """Add the companions that only the camera's folder pages show."""
-        if self.dialect.name == "html":
-            return listing
-        folders = {file.path.rpartition("/")[0] for file in listing.files}
-        return merge_pages(listing, read_pages(self.link, folders))
+        return merge_pages(listing, self.pages(listing))
 
     def url(self, file: ListedFile, name: str | None = None) -> str:
         """Give the URL of a listed file, or of another `name` in its folder."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from labkit.gopro.names import Kind, Naming, escaped, parse_name, split_name
+from labkit.gopro.names import Kind, Naming, escaped, kind_of, parse_name, split_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -97,7 +97,7 @@ class MediaFile(Protocol):
 F = TypeVar("F", bound=MediaFile)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # a list can have 50,000 of them
 class MediaSet(Generic[F]):
     """One recording: the chapters of a clip, the frames of a group, or one photo.
 
@@ -151,6 +151,7 @@ def gather_sets(files: Iterable[F]) -> tuple[MediaSet[F], ...]:
     One that joins nothing is a set of its own. Each file is in exactly one set.
     """
     ordered = sorted(files, key=play_order)
+    has_companions = any(kind_of(file.name) in _PARTNERS for file in ordered)
     sets: dict[_Key, list[F]] = {}
     index: dict[tuple[object, ...], _Key] = {}
     for file in ordered:
@@ -158,8 +159,9 @@ def gather_sets(files: Iterable[F]) -> tuple[MediaSet[F], ...]:
         if media.kind not in _PARTNERS:
             key = _set_key(file, media)
             sets.setdefault(key, []).append(file)
-            for trait in _traits(file, media):
-                index.setdefault((*trait, media.kind), key)
+            if has_companions:
+                for trait in _traits(file, media):
+                    index.setdefault((*trait, media.kind), key)
     companions: dict[_Key, list[F]] = {}
     for file in ordered:
         media = parse_name(file.name)

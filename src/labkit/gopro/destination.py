@@ -9,14 +9,24 @@ import sys
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from labkit.errors import RefusedError
+from labkit.errors import RefusedError, UsageError
 from labkit.gopro.errors import DestinationLockedError
+from labkit.gopro.journal import JOURNAL_NAME
+from labkit.part_file import refuse_link
 from labkit.transfer import TargetError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["LOCK_NAME", "file_limit", "free_bytes", "locked", "prepare_path", "scan"]
+__all__ = [
+    "LOCK_NAME",
+    "file_limit",
+    "free_bytes",
+    "locked",
+    "not_a_folder",
+    "prepare_path",
+    "scan",
+]
 
 LOCK_NAME = ".labkit-gopro.lock"
 _FAT_LIMIT = 2**32 - 1
@@ -43,6 +53,15 @@ def scan(destination: Path) -> dict[str, int]:
     return found
 
 
+def not_a_folder(destination: Path) -> UsageError:
+    """Say that the destination is a file."""
+    return UsageError(
+        f"{destination} is a file, not a folder",
+        hint="name the folder that pulls fill",
+        code="not-a-folder",
+    )
+
+
 @contextlib.contextmanager
 def locked(destination: Path) -> Iterator[None]:
     """Make `destination` if needed, and hold it against a second pull.
@@ -50,12 +69,19 @@ def locked(destination: Path) -> Iterator[None]:
     The lock is the operating system's: it ends with the process, however that ends.
 
     Raises:
+        UsageError: It is a file.
+        RefusedError: A symbolic link lies where labkit writes its lock or its journal.
         DestinationLockedError: Another pull holds it.
         TargetError: The folder cannot be made or written to.
     """
+    if destination.exists() and not destination.is_dir():
+        raise not_a_folder(destination)
     try:
         destination.mkdir(parents=True, exist_ok=True)
-        handle = os.open(destination / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
+        for name in (LOCK_NAME, JOURNAL_NAME):
+            refuse_link(destination / name)
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+        handle = os.open(destination / LOCK_NAME, flags, 0o644)
     except OSError as error:
         raise TargetError(
             f"{destination} cannot be written: {error.strerror or error}",

@@ -122,9 +122,10 @@ class WgetFetcher:
                 except BaseException:
                     process.terminate()
                     raise
+            size = part.stat().st_size if part.exists() else 0
+            task.reach(size, max(size, expected_size or 0))  # it may have come between two looks
             said.seek(0)
             log = said.read()
-        size = part.stat().st_size if part.exists() else 0
         self._check(process.returncode, log, name, part)
         if expected_size is not None and size != expected_size:
             raise TransferError(

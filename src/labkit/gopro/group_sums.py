@@ -53,17 +53,20 @@ def group_warnings(
     listing: MediaListing,
     entries: Iterable[Entry],
     touched: Collection[_Key],
-) -> tuple[str, ...]:
+) -> tuple[tuple[str, ...], tuple[ListedGroup, ...]]:
     """Check the sums of the groups that a run touched; a mismatch is checked with a fresh list.
 
     The camera recomputes a sum when a member is deleted: then the second list explains it.
+
+    Returns:
+        The warnings, and the groups of the second list where one was needed.
     """
     entries = [entry for entry in entries if entry.camera == camera.identity]
     wrong = wrong_sums(listing.groups, entries, touched)
     if not wrong:
-        return ()
+        return (), ()
     try:
         fresh = camera.listing()
     except LabkitError:
-        return tuple(wrong.values())
-    return tuple(wrong_sums(fresh.groups, entries, tuple(wrong)).values())
+        return tuple(wrong.values()), ()
+    return tuple(wrong_sums(fresh.groups, entries, tuple(wrong)).values()), fresh.groups

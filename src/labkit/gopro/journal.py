@@ -8,7 +8,9 @@ path is whole, whatever happened between: only a verified part gets the final na
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
+import threading
 from dataclasses import dataclass
 from enum import StrEnum, unique
 from typing import TYPE_CHECKING
@@ -31,15 +33,16 @@ __all__ = [
     "Journal",
     "JournalContent",
     "RecordedGroup",
+    "RecordedPage",
     "read_journal",
     "remembered_dialect",
 ]
 
 JOURNAL_NAME = ".labkit-gopro.sqlite3"
-_VERSION = 1
+_VERSION = 2
 _MINUTE_S = 60
 _SCHEMA = """
-CREATE TABLE files (
+CREATE TABLE IF NOT EXISTS files (
     path TEXT PRIMARY KEY COLLATE NOCASE,
     camera TEXT NOT NULL,
     folder TEXT NOT NULL,
@@ -51,7 +54,7 @@ CREATE TABLE files (
     size_bytes INTEGER,
     problem TEXT
 ) WITHOUT ROWID;
-CREATE TABLE groups (
+CREATE TABLE IF NOT EXISTS groups (
     camera TEXT NOT NULL,
     folder TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -59,7 +62,18 @@ CREATE TABLE groups (
     total_bytes INTEGER NOT NULL,
     PRIMARY KEY (camera, folder, name)
 ) WITHOUT ROWID;
-CREATE TABLE cameras (address TEXT PRIMARY KEY, dialect TEXT, turbo INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS cameras (
+    address TEXT PRIMARY KEY,
+    dialect TEXT,
+    turbo INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE IF NOT EXISTS pages (
+    camera TEXT NOT NULL,
+    folder TEXT NOT NULL,
+    listed TEXT NOT NULL,
+    files TEXT NOT NULL,
+    PRIMARY KEY (camera, folder)
+) WITHOUT ROWID;
 """
 
 
@@ -134,6 +148,24 @@ class RecordedGroup:
     total_bytes: int
 
 
+@dataclass(frozen=True)
+class RecordedPage:
+    """What a folder page of the camera showed, and for which list.
+
+    Attributes:
+        camera: The camera's serial number.
+        folder: The folder's path on the server.
+        listed: The digest of what the camera's list had in that folder then.
+        files: Name and range of sizes (low, high) of each companion of a listed file; both None
+            where the page gave no size. None at all on a camera that serves no such page.
+    """
+
+    camera: str
+    folder: str
+    listed: str
+    files: tuple[tuple[str, int | None, int | None], ...] = ()
+
+
 def _read_row(  # noqa: PLR0913, PLR0917 - one parameter a column
     path: str,
     camera: str,
@@ -161,7 +193,7 @@ def _read_row(  # noqa: PLR0913, PLR0917 - one parameter a column
 
 
 class Journal:
-    """The journal of one destination; a context manager that closes it.
+    """The journal of one destination, for any thread; a context manager that closes it.
 
     Raises:
         InputError: The file is no journal, or is damaged.
@@ -170,6 +202,7 @@ class Journal:
 
     def __init__(self, destination: Path) -> None:
         self.path = destination / JOURNAL_NAME
+        self._lock = threading.RLock()
         with self._translated():
             self._database = sqlite3.connect(
                 self.path, isolation_level=None, timeout=10, check_same_thread=False
@@ -180,12 +213,12 @@ class Journal:
 
     def _create(self) -> None:
         version = self._database.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
+        if version < _VERSION:  # version 1 had no pages
             with self._transaction():
                 for statement in _SCHEMA.strip().split(";\n"):
                     self._database.execute(statement)
                 self._database.execute(f"PRAGMA user_version = {_VERSION}")
-        elif version != _VERSION:
+        elif version > _VERSION:
             raise InputError(
                 f"the journal {self.path} was written by a newer labkit",
                 hint="update labkit",
@@ -263,6 +296,26 @@ class Journal:
             )
             return tuple(RecordedGroup(*row) for row in rows)
 
+    def record_pages(self, camera: str, pages: Iterable[RecordedPage]) -> None:
+        """Keep what the camera's folder pages showed."""
+        rows = [(camera, page.folder, page.listed, json.dumps(page.files)) for page in pages]
+        if rows:
+            with self._translated(), self._transaction():
+                self._database.executemany("INSERT OR REPLACE INTO pages VALUES (?, ?, ?, ?)", rows)
+
+    def pages(self) -> tuple[RecordedPage, ...]:
+        """Read what the folder pages showed."""
+        with self._translated():
+            rows = self._database.execute("SELECT camera, folder, listed, files FROM pages")
+            return tuple(
+                RecordedPage(camera, folder, listed, tuple(tuple(one) for one in json.loads(files)))
+                for camera, folder, listed, files in rows
+            )
+
+    def content(self) -> JournalContent:
+        """Read everything."""
+        return JournalContent(self.entries(), self.groups(), self.pages())
+
     def dialect_of(self, address: str) -> str | None:
         """Which dialect the camera at `address` spoke last time."""
         row = self._camera(address)
@@ -302,7 +355,8 @@ class Journal:
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
         try:
-            yield
+            with self._lock:
+                yield
         except sqlite3.OperationalError as error:
             raise TargetError(
                 f"the journal {self.path} cannot be written: {error}",
@@ -324,6 +378,7 @@ class JournalContent:
 
     entries: tuple[Entry, ...] = ()
     groups: tuple[RecordedGroup, ...] = ()
+    pages: tuple[RecordedPage, ...] = ()
 
 
 def read_journal(destination: Path) -> JournalContent:
@@ -335,7 +390,7 @@ def read_journal(destination: Path) -> JournalContent:
     if not (destination / JOURNAL_NAME).is_file():
         return JournalContent()
     with Journal(destination) as journal:
-        return JournalContent(journal.entries(), journal.groups())
+        return journal.content()
 
 
 def remembered_dialect(destination: Path, address: str) -> str | None:

@@ -6,11 +6,21 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from labkit.gopro.html_listing import SizeRange
 
-__all__ = ["Companion", "ListedFile", "ListedGroup", "MediaListing", "merge_pages"]
+__all__ = [
+    "Companion",
+    "FolderPage",
+    "ListedFile",
+    "ListedGroup",
+    "MediaListing",
+    "companions_on",
+    "folders_of",
+    "merge_pages",
+]
 
 
 @dataclass(frozen=True, slots=True)  # a list can have 50,000 of them
@@ -94,19 +104,45 @@ class MediaListing:
     warnings: tuple[str, ...] = field(default=())
 
 
-def merge_pages(listing: MediaListing, pages: MediaListing) -> MediaListing:
+@dataclass(frozen=True)
+class FolderPage:
+    """What the camera's page of one folder shows.
+
+    Attributes:
+        folder: The folder's path on the server.
+        files: Every file of the page; none where the camera serves no such page.
+        fault: Why it could not be read this time; None when it could.
+    """
+
+    folder: str
+    files: tuple[ListedFile, ...] = ()
+    fault: str | None = None
+
+
+def folders_of(listing: MediaListing) -> frozenset[str]:
+    """Give the paths on the server of the folders that hold listed files."""
+    return frozenset(file.path.rpartition("/")[0] for file in listing.files)
+
+
+def merge_pages(listing: MediaListing, pages: Iterable[FolderPage]) -> MediaListing:
     """Add to a JSON list the companions that only the folder pages show; the list wins.
 
     Only companions are taken: a main file that the list does not have may be deleted or hidden.
     """
+    added = companions_on(listing, pages)
+    return MediaListing((*listing.files, *added), listing.groups, listing.refused, listing.warnings)
+
+
+def companions_on(listing: MediaListing, pages: Iterable[FolderPage]) -> tuple[ListedFile, ...]:
+    """Give the companions of listed files that `pages` show and the list leaves out."""
     from labkit.gopro.names import Kind, kind_of, split_name
 
     known = {(file.folder, file.name.upper()) for file in listing.files}
     stems = {(file.folder, split_name(file.name)[0].upper()): file for file in listing.files}
+    companion_kinds = {Kind.AUDIO, Kind.THUMB, Kind.RAW, Kind.PROXY}
     added: list[ListedFile] = []
-    for file in pages.files:
+    for file in (file for page in pages for file in page.files):
         main = stems.get((file.folder, split_name(file.name)[0].upper()))
-        companion_kinds = {Kind.AUDIO, Kind.THUMB, Kind.RAW, Kind.PROXY}
         if main is None or kind_of(file.name) not in companion_kinds:
             continue
         if (file.folder, file.name.upper()) not in known:
@@ -122,4 +158,4 @@ def merge_pages(listing: MediaListing, pages: MediaListing) -> MediaListing:
                     companion=Companion(main.name),
                 )
             )
-    return MediaListing((*listing.files, *added), listing.groups, listing.refused, listing.warnings)
+    return tuple(added)

@@ -101,8 +101,8 @@ def overview(
     Raises:
         The errors of `Camera.listing`.
     """
-    entries = read_journal(destination).entries
-    plan, listing = plan_for(camera, destination, PlanOptions(), entries=entries)
+    survey = plan_for(camera, destination, PlanOptions(), read_journal(destination))
+    plan, listing = survey.plan, survey.listing
     planned = {(one.file.folder, one.file.name): one for one in plan.files}
     to_pull = [one for one in plan.to_do if one.action is Action.FETCH]
     group_sizes = {(group.folder, group.name): group.total_bytes for group in listing.groups}

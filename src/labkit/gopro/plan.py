@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from labkit.gopro.clips import MediaSet
     from labkit.gopro.layout import Layout
-    from labkit.gopro.listing import ListedFile, MediaListing
+    from labkit.gopro.listing import FolderPage, ListedFile, MediaListing
     from labkit.gopro.names import MediaName
 
 __all__ = ["Action", "Plan", "PlanOptions", "PlannedFile", "plan_pull"]
@@ -74,7 +74,6 @@ class PlannedFile:
 
     Attributes:
         file: As the camera lists it.
-        media: What its name says.
         path: Where it goes, relative to the destination, with slashes.
         taken_at: The corrected time; None where unknown.
         clip: The recording that it belongs to.
@@ -84,13 +83,17 @@ class PlannedFile:
     """
 
     file: ListedFile
-    media: MediaName
     path: str
     taken_at: datetime | None
     clip: str
     main: str
     action: Action
     entry: Entry
+
+    @property
+    def media(self) -> MediaName:
+        """What its name says."""
+        return parse_name(self.file.name)
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,7 @@ def plan_pull(
     entries: Iterable[Entry] = (),
     existing: Mapping[str, int] | None = None,
     now: datetime | None = None,
+    shown: Iterable[FolderPage] = (),
 ) -> Plan:
     """Plan a pull.
 
@@ -144,17 +148,23 @@ def plan_pull(
         entries: The journal.
         existing: Relative path -> size of what lies in the destination.
         now: The computer's wall clock, to judge the camera's; None judges nothing.
+        shown: Folder pages as the camera shows them now: a file that an earlier run did not find
+            and that stands there is tried again.
 
     Raises:
         LayoutError: The layout is wrong, or makes two files of different names meet.
     """
     planner = _Planner(options, parse_layout(options.layout), tuple(entries), existing or {})
+    planner.shown = frozenset(
+        (file.folder, file.name.upper()) for page in shown for file in page.files
+    )
     sets = gather_sets(listing.files)
-    selected = select(sets, options.selection)
+    selected = select(sets, options.selection, options.shift)
     files = [planned for media_set in selected for planned in planner.plan_set(media_set)]
     if options.proxies_first:
         files.sort(key=lambda planned: planned.media.kind is not Kind.PROXY)
     warnings = [*listing.warnings, *(line for one in selected for line in one.warnings)]
+    warnings.extend(_unshifted(files, options))
     if now is not None:
         warnings.extend(_clock_warnings(files, now))
     return Plan(tuple(files), listing.refused, tuple(warnings), planner.dropped())
@@ -174,16 +184,24 @@ class _Planner:
         self.layout = layout
         self.existing = {path.casefold(): size for path, size in existing.items()}
         self.known: dict[tuple[str, str], list[Entry]] = defaultdict(list)
-        for entry in entries:
+        # What a run never began has no path yet: the layout may be another one by now.
+        begun = [e for e in entries if e.camera != options.camera or self._is_begun(e)]
+        for entry in begun:
             if entry.camera == options.camera:
                 self.known[entry.folder, entry.name].append(entry)
         # Planned entries keep their paths only while their files are still listed.
-        self.taken = {e.path.casefold() for e in entries}
+        self.taken = {e.path.casefold() for e in begun}
         self.planned = {
             e.path for e in entries if e.camera == options.camera and e.state is EntryState.PLANNED
         }
         self.used: set[str] = set()
+        self.shown: frozenset[tuple[str, str]] = frozenset()
         self.rendered: dict[str, str] = {}
+
+    def _is_begun(self, entry: Entry) -> bool:
+        path = entry.path.casefold()
+        is_here = path in self.existing or f"{path}.part" in self.existing
+        return entry.state is not EntryState.PLANNED or is_here
 
     def plan_set(self, media_set: MediaSet[ListedFile]) -> list[PlannedFile]:
         """Plan the wanted files of one recording; all of it waits while the camera writes it."""
@@ -209,7 +227,7 @@ class _Planner:
         self.used.add(entry.path)
         if growing and action is not Action.HAVE:
             action = Action.POSTPONE
-        return PlannedFile(file, media, entry.path, taken_at, clip, main, action, entry)
+        return PlannedFile(file, entry.path, taken_at, clip, main, action, entry)
 
     def dropped(self) -> tuple[str, ...]:
         """The paths of planned entries whose files are not wanted or not listed any more."""
@@ -218,7 +236,8 @@ class _Planner:
 
     def _action_of(self, entry: Entry, file: ListedFile) -> Action:
         if entry.state is EntryState.GONE:
-            return Action.GONE
+            is_back = (file.folder, file.name.upper()) in self.shown
+            return Action.FETCH if is_back else Action.GONE
         size = self.existing.get(entry.path.casefold())
         if size is None:
             pulled = entry.state is EntryState.DONE
@@ -265,6 +284,19 @@ def _entry(file: ListedFile, path: str, camera: str) -> Entry:
     )
 
 
+def _unshifted(files: Iterable[PlannedFile], options: PlanOptions) -> list[str]:
+    """Say plainly what a correction of the clock does not reach."""
+    here = sum(planned.action is Action.HAVE for planned in files) if options.shift else 0
+    if not here:
+        return []
+    warning = (
+        f"files that are here already ({here}) stay as they are: `--shift` corrects only what "
+        "comes with the same pull; to correct times and paths of older files, pull them to an "
+        "empty folder with it"
+    )
+    return [warning]
+
+
 def _clock_warnings(files: Iterable[PlannedFile], now: datetime) -> list[str]:
     """Say once what is wrong with the camera's clock."""
     doubts: dict[str, list[str]] = defaultdict(list)
@@ -275,6 +307,6 @@ def _clock_warnings(files: Iterable[PlannedFile], now: datetime) -> list[str]:
                 doubts[doubt].append(planned.file.name)
     return [
         f"{len(names)} files have a wrong time, {names[0]} among them: {doubt}; "
-        "correct it with `--shift`"
+        "correct it with `--shift`, before they come"
         for doubt, names in doubts.items()
     ]

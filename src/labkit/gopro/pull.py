@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 from labkit.errors import LabkitError
 from labkit.gopro.camera import UNKNOWN
-from labkit.gopro.destination import locked, scan
+from labkit.gopro.destination import locked, not_a_folder, scan
 from labkit.gopro.fetchers import make_fetcher
 from labkit.gopro.group_sums import group_warnings
-from labkit.gopro.journal import Journal
+from labkit.gopro.journal import Journal, JournalContent
+from labkit.gopro.leftovers import digests_of, pages_to_record, read_leftovers, recalled_pages
+from labkit.gopro.listing import merge_pages
 from labkit.gopro.names import Kind
 from labkit.gopro.plan import plan_pull
 from labkit.gopro.run import PullOptions, Run
@@ -23,13 +25,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from labkit.gopro.camera import Camera
-    from labkit.gopro.journal import Entry
-    from labkit.gopro.listing import MediaListing
+    from labkit.gopro.journal import RecordedPage
+    from labkit.gopro.listing import FolderPage, MediaListing
     from labkit.gopro.plan import Plan, PlannedFile, PlanOptions
     from labkit.gopro.run import Failure
     from labkit.progress import Progress
 
-__all__ = ["PullResult", "plan_for", "pull"]
+__all__ = ["PullResult", "Survey", "plan_for", "pull"]
+
+# What a list can leave out.
+_COMPANIONS = frozenset({Kind.AUDIO, Kind.THUMB, Kind.RAW, Kind.PROXY})
+NOTHING_RECORDED = JournalContent()
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,7 @@ class PullResult:
         gone: Files that the camera lists or implies, and does not have.
         postponed: Files that the camera still writes.
         not_tried: Files that were left when the run had to stop.
+        left_out: Files that turned out to be larger than wanted.
         failed: Files that did not come, with the reason.
         warnings: What needs attention.
         received_bytes: Bytes that came over the network.
@@ -55,6 +62,7 @@ class PullResult:
     gone: tuple[PlannedFile, ...]
     postponed: tuple[PlannedFile, ...]
     not_tried: tuple[PlannedFile, ...]
+    left_out: tuple[PlannedFile, ...]
     failed: tuple[Failure, ...]
     warnings: tuple[str, ...]
     received_bytes: int
@@ -66,27 +74,61 @@ class PullResult:
         return not (self.failed or self.postponed or self.not_tried or self.plan.refused)
 
 
+@dataclass(frozen=True)
+class Survey:
+    """What a pull starts from.
+
+    Attributes:
+        plan: What is to be done.
+        listing: What the camera has, with what only its folder pages show.
+        pages: Those pages, to be kept in the journal; empty where none was asked for.
+    """
+
+    plan: Plan
+    listing: MediaListing
+    pages: tuple[RecordedPage, ...] = ()
+
+
 def plan_for(
-    camera: Camera, destination: Path, options: PlanOptions, *, entries: Iterable[Entry] = ()
-) -> tuple[Plan, MediaListing]:
+    camera: Camera,
+    destination: Path,
+    options: PlanOptions,
+    journal: JournalContent = NOTHING_RECORDED,
+) -> Survey:
     """Plan a pull from `camera` to `destination`; nothing is written.
 
-    The camera's folder pages are read only where something new is to be had: they show the
-    companions that its JSON list leaves out.
+    The camera's folder pages, which show the companions that its JSON list leaves out, are read
+    where something is to be had, or where the journal does not know them for this very list.
 
     Raises:
         The errors of `Camera.listing` and `plan_pull`.
     """
     options = replace(options, camera=camera.identity, label=_label(camera))
-    entries = tuple(entries)
+    if destination.exists() and not destination.is_dir():
+        raise not_a_folder(destination)
     existing = scan(destination)
     listing = camera.listing()
     now = datetime.now().astimezone().replace(tzinfo=None)
-    plan = plan_pull(listing, options, entries=entries, existing=existing, now=now)
-    if plan.to_do and {Kind.AUDIO, Kind.THUMB} & options.selection.kinds:
-        listing = camera.with_pages(listing)
-        plan = plan_pull(listing, options, entries=entries, existing=existing, now=now)
-    return plan, listing
+
+    def plan(found: MediaListing, shown: Iterable[FolderPage] = ()) -> Plan:
+        return plan_pull(
+            found, options, entries=journal.entries, existing=existing, now=now, shown=shown
+        )
+
+    if not (camera.has_leftovers and _COMPANIONS & options.selection.kinds):
+        return Survey(plan(listing), listing)
+    digests = digests_of(listing, camera.info.firmware)
+    recalled = recalled_pages(listing, journal.pages, camera.identity, digests)
+    if len(recalled) == len(digests):
+        known = merge_pages(listing, recalled.values())
+        planned = plan(known)
+        if not planned.to_do:
+            return Survey(planned, known)
+        del planned, known  # two plans of a full card do not fit into little memory
+    listing, pages = read_leftovers(camera, listing, recalled)
+    kept = pages_to_record(listing, pages, camera.identity, digests)
+    listing = merge_pages(listing, pages)
+    return Survey(plan(listing, pages), listing, kept)
 
 
 def _label(camera: Camera) -> str:
@@ -126,7 +168,9 @@ def pull(
     with locked(destination), Journal(destination) as journal:
         if journal.left_turbo_on(str(camera.address)):
             _turbo_off(camera, journal, progress)
-        plan, listing = plan_for(camera, destination, options.plan, entries=journal.entries())
+        survey = plan_for(camera, destination, options.plan, journal.content())
+        plan, listing = survey.plan, survey.listing
+        journal.record_pages(camera.identity, survey.pages)
         if plan.to_do:
             journal.record_groups(camera.identity, listing.groups)
         use_turbo = options.turbo and bool(plan.to_do)
@@ -144,19 +188,27 @@ def pull(
             for planned in outcome.downloaded
             if planned.file.group is not None
         }
-        sums = group_warnings(camera, listing, journal.entries(), touched)
+        sums, groups = group_warnings(camera, listing, journal.entries(), touched)
+        journal.record_groups(camera.identity, groups)
     return PullResult(
         plan=plan,
-        downloaded=tuple(outcome.downloaded),
+        downloaded=_in_order(plan, outcome.downloaded),
         skipped=tuple(outcome.skipped),
         gone=tuple(outcome.gone),
         postponed=tuple(outcome.postponed),
         not_tried=tuple(outcome.not_tried),
+        left_out=tuple(outcome.left_out),
         failed=tuple(outcome.failed),
         warnings=(*plan.warnings, *outcome.warnings, *sums),
         received_bytes=outcome.received_bytes,
         elapsed_s=time.monotonic() - began,
     )
+
+
+def _in_order(plan: Plan, files: Iterable[PlannedFile]) -> tuple[PlannedFile, ...]:
+    """Give `files` in the plan's order; they are finished beside each other, in any."""
+    place = {(one.file.folder, one.file.name): index for index, one in enumerate(plan.files)}
+    return tuple(sorted(files, key=lambda one: place[one.file.folder, one.file.name]))
 
 
 def _turbo_off(camera: Camera, journal: Journal, progress: Progress) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
@@ -14,14 +13,15 @@ from labkit.gopro.camera import UNKNOWN
 from labkit.gopro.clock import modification_time, shifted, wall_clock_of_http_date
 from labkit.gopro.destination import file_limit, free_bytes, prepare_path
 from labkit.gopro.errors import CameraUnreachableError, OtherCameraError
+from labkit.gopro.finishing import Finisher
 from labkit.gopro.journal import EntryState
 from labkit.gopro.layout import with_counter
 from labkit.gopro.names import Kind
 from labkit.gopro.plan import Action, PlanOptions, expected_bytes
-from labkit.gopro.reread import NoRangesError, difference, is_same_file
+from labkit.gopro.reread import NoRangesError, difference, is_same_file, total_bytes
 from labkit.gopro.run_progress import RunProgress
 from labkit.gopro.verification import check_file
-from labkit.part_file import flush_folder_of
+from labkit.part_file import refuse_link
 from labkit.transfer import (
     DiskFullError,
     GoneError,
@@ -29,7 +29,6 @@ from labkit.transfer import (
     TargetError,
     TransferError,
     VerificationError,
-    finish,
     part_path,
 )
 
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
 
     from labkit.gopro.camera import Camera
     from labkit.gopro.fetchers import Fetcher
-    from labkit.gopro.journal import Entry, Journal
+    from labkit.gopro.journal import Journal
     from labkit.gopro.plan import Plan, PlannedFile
     from labkit.progress import Progress
     from labkit.transfer import Fetched
@@ -49,10 +48,6 @@ __all__ = ["Failure", "Outcome", "PullOptions", "Run", "VerifyMode"]
 
 VerifyMode = Literal["on", "deep", "off"]
 
-# Finished files are written down together, so many or after so many seconds. A crash in between
-# costs nothing: a file at its planned path counts as done.
-_BATCH_FILES = 64
-_BATCH_S = 1.0
 _GIVE_UP_AFTER = 3
 # Formats without an end that could be looked for: their last bytes are compared instead.
 _ENDLESS = frozenset({Kind.RAW, Kind.AUDIO, Kind.OTHER})
@@ -95,9 +90,14 @@ class Outcome:
     gone: list[PlannedFile] = field(default_factory=list)
     postponed: list[PlannedFile] = field(default_factory=list)
     not_tried: list[PlannedFile] = field(default_factory=list)
+    left_out: list[PlannedFile] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     received_bytes: int = 0
+
+
+class _TooLargeError(LabkitError):
+    """A file is larger than the user wants; the list did not tell."""
 
 
 class Run:
@@ -121,10 +121,9 @@ class Run:
         self._lost = 0
         self._stopped = False
         self._absent_mains: set[tuple[str, str]] = set()
-        self._finished: list[tuple[Path, Entry]] = []
-        self._written_at = time.monotonic()
         self._lock = threading.RLock()
         self._folders: set[str] = set()
+        self._finisher = Finisher(journal, self.outcome.downloaded.append, self._note_unfinished)
 
     def carry_out(self, plan: Plan, progress: Progress) -> Outcome:
         """Go through the plan's files; what fails is noted, and the next one is tried."""
@@ -141,10 +140,10 @@ class Run:
             with progress.task(f"{count} file{'s' * (count > 1)}", total=expected or None) as whole:
                 self._work(plan.to_do, RunProgress(progress, whole, expected))
         finally:
-            self.write_down()
+            self._finisher.close()
         return self.outcome
 
-    def _work(self, to_do: Sequence[PlannedFile], progress: Progress) -> None:
+    def _work(self, to_do: Sequence[PlannedFile], progress: RunProgress) -> None:
         if self.options.jobs == 1:
             for planned in to_do:
                 self._do(planned, progress)
@@ -173,7 +172,7 @@ class Run:
 
     # -- one file
 
-    def _do(self, planned: PlannedFile, progress: Progress) -> None:
+    def _do(self, planned: PlannedFile, progress: RunProgress) -> None:
         if self._stopped:
             self.outcome.not_tried.append(planned)
             return
@@ -186,6 +185,11 @@ class Run:
             self._lost = 0
         except GoneError:
             self._note_gone(planned)
+        except _TooLargeError as error:
+            progress.message(error.message)
+            with self._lock:
+                self.outcome.left_out.append(planned)
+                self.journal.plan([], [planned.entry.path])
         except LabkitError as error:
             self._note_failure(planned, error, progress)
 
@@ -207,6 +211,12 @@ class Run:
             else:
                 self._stopped = _ends_the_run(error)
 
+    def _note_unfinished(self, planned: PlannedFile, error: LabkitError) -> None:
+        """Note a file that came, and that the disk did not take in the end."""
+        with self._lock:
+            self.outcome.failed.append(Failure(planned.file.folder, planned.file.name, error))
+            self._stopped = self._stopped or _ends_the_run(error)
+
     def _is_still_there(self, planned: PlannedFile) -> bool:
         """After a break, ask which camera answers; another one must not fill this run's files."""
         before = self.camera.identity
@@ -223,15 +233,15 @@ class Run:
         self.outcome.failed.append(Failure(planned.file.folder, planned.file.name, error))
         return False
 
-    def _bring(self, planned: PlannedFile, progress: Progress) -> None:
+    def _bring(self, planned: PlannedFile, progress: RunProgress) -> None:
         target = self._target(planned.path)
         if planned.action is Action.RECORD:
-            self._accept(planned, target, target.stat().st_size)
+            self._finisher.accept(planned, target, target.stat().st_size)
             self.outcome.skipped.append(planned)
             return
         if planned.action is Action.COMPARE:
             if is_same_file(self.camera, planned.file, target):
-                self._accept(planned, target, target.stat().st_size)
+                self._finisher.accept(planned, target, target.stat().st_size)
                 self.outcome.skipped.append(planned)
                 return
             planned, target = self._elsewhere(planned)
@@ -239,9 +249,14 @@ class Run:
             planned, target = self._elsewhere(planned)
         self._check_limit(planned)
         part = part_path(target)
+        refuse_link(part)
         self._discard_bad_part(part, planned)
-        fetched = self._fetch(planned, part, progress)
-        problem = self._verified(planned, part, progress)
+        self._check_wanted(planned)
+        listener = progress.of_file(expected_bytes(planned.file))
+        fetched = self._fetch(planned, part, listener)
+        if not fetched.request_count:  # an earlier run had brought it
+            progress.move(part.stat().st_size, 0)
+        problem = self._verified(planned, part, listener)
         self._finish(planned, part, target, fetched, problem)
 
     def _target(self, relative: str) -> Path:
@@ -282,6 +297,18 @@ class Run:
                 hint="pull to a folder on exFAT, NTFS, ext4 or APFS",
                 code="file-too-large",
             )
+
+    def _check_wanted(self, planned: PlannedFile) -> None:
+        """Where the list has no size, ask for it before a body comes that is not wanted."""
+        limit = self.options.plan.selection.max_bytes
+        if limit is None or planned.file.size is not None:
+            return
+        try:
+            size = total_bytes(self.camera, planned.file)
+        except NoRangesError:  # it does not tell beforehand
+            return
+        if size > limit:
+            raise _TooLargeError(f"{planned.file.name}: its {size} bytes are not wanted")
 
     def _discard_bad_part(self, part: Path, planned: PlannedFile) -> None:
         """Throw away a whole part that an earlier run found to be wrong."""
@@ -390,9 +417,7 @@ class Run:
         size = part.stat().st_size
         wall = self._time_of(planned, fetched)
         stamp = None if wall is None else modification_time(wall)
-        finish(part, target, modified_at=stamp, flush_folder=False)
-        self._accept(planned, target, size, problem)
-        self.outcome.downloaded.append(planned)
+        self._finisher.finish(planned, target, size, problem, stamp)
 
     def _time_of(self, planned: PlannedFile, fetched: Fetched) -> datetime | None:
         """Prefer the list's time; a group's frame has its own in the response."""
@@ -400,27 +425,6 @@ class Run:
             return planned.taken_at
         told = wall_clock_of_http_date(fetched.last_modified)
         return shifted(told, self.options.plan.shift) or planned.taken_at
-
-    def _accept(
-        self, planned: PlannedFile, target: Path, size: int, problem: str | None = None
-    ) -> None:
-        """Note a file that has its final name; written down with the next batch."""
-        entry = replace(planned.entry, state=EntryState.DONE, size_bytes=size, problem=problem)
-        with self._lock:
-            self._finished.append((target, entry))
-            waited_s = time.monotonic() - self._written_at
-            if len(self._finished) >= _BATCH_FILES or waited_s >= _BATCH_S:
-                self.write_down()
-
-    def write_down(self) -> None:
-        """Flush the folders of finished files to disk, then note the files in the journal."""
-        with self._lock:
-            finished, self._finished = self._finished, []
-            if finished:
-                for target in {path.parent: path for path, _ in finished}.values():
-                    flush_folder_of(target)
-                self.journal.record(entry for _, entry in finished)
-            self._written_at = time.monotonic()
 
     def _warn_of_room(self, plan: Plan, progress: Progress) -> None:
         free = free_bytes(self.destination)

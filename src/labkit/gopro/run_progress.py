@@ -44,10 +44,18 @@ class RunProgress:
         self._inner.warning(text)
 
     def task(self, name: str, *, total: float | None = None, unit: Unit = "bytes") -> Task:
-        """Begin the task of one file."""
+        """Begin the task of one file, of which nothing was expected where `total` is unknown."""
+        return self.file_task(name, total, unit, total or 0.0)
+
+    def file_task(self, name: str, total: float | None, unit: Unit, estimate: float) -> Task:
+        """Begin the task of one file, `estimate` bytes of which were expected so far."""
         own_bar = total is not None and total >= _OWN_BAR_BYTES
         shown = self._inner if own_bar else SILENT
-        return _FileTask(self, shown.task(name, total=total, unit=unit), total)
+        return _FileTask(self, shown.task(name, total=total, unit=unit), estimate)
+
+    def of_file(self, estimate: float) -> Progress:
+        """Give the listener of one file, `estimate` bytes of which were expected so far."""
+        return _FileProgress(self, estimate)
 
     def move(self, done: float, expected: float) -> None:
         """Add to what is done and to what is expected; both may be negative."""
@@ -57,11 +65,22 @@ class RunProgress:
             self._whole.reach(self._done, max(self._done, self._expected))
 
 
+class _FileProgress:
+    def __init__(self, run: RunProgress, estimate: float) -> None:
+        self._run = run
+        self._estimate = estimate
+        self.message = run.message
+        self.warning = run.warning
+
+    def task(self, name: str, *, total: float | None = None, unit: Unit = "bytes") -> Task:
+        return self._run.file_task(name, total, unit, self._estimate)
+
+
 class _FileTask:
-    def __init__(self, run: RunProgress, own: Task, total: float | None) -> None:
+    def __init__(self, run: RunProgress, own: Task, estimate: float) -> None:
         self._run = run
         self._own = own
-        self._total = total
+        self._expected = estimate
         self._done = 0.0
 
     def advance(self, amount: float) -> None:
@@ -71,8 +90,8 @@ class _FileTask:
 
     def reach(self, done: float, total: float | None = None) -> None:
         # A size that the list did not tell becomes known with the response.
-        grown = total if self._total is None and total is not None else 0.0
-        self._total = self._total if total is None else total
+        grown = 0.0 if total is None else total - self._expected
+        self._expected += grown
         self._own.reach(done, total)
         self._run.move(done - self._done, grown)
         self._done = done

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from labkit.errors import UsageError
+from labkit.gopro.clock import shifted
 from labkit.gopro.names import Kind, kind_of
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Selection:
 
     Attributes:
         kinds: Kinds of files.
-        since: The earliest time of a recording, by the camera's clock.
+        since: The earliest time of a recording, by the camera's clock as corrected.
         until: The time before which it began.
         last: Only so many of the latest recordings; a clip, a group, a photo count one each.
         match: Patterns, one of which the file's or the clip's name must fit, in any case.
@@ -47,16 +48,19 @@ class Selection:
 
 
 def select(
-    sets: Iterable[MediaSet[ListedFile]], selection: Selection
+    sets: Iterable[MediaSet[ListedFile]],
+    selection: Selection,
+    shift: timedelta = timedelta(),
 ) -> tuple[MediaSet[ListedFile], ...]:
     """Give the recordings that hold something wanted; `wanted_files` narrows each to its files.
 
-    A recording whose time is unknown is never left out for its time.
+    A recording whose time is unknown is never left out for its time; among the latest, it is the
+    oldest. Times are corrected by `shift` first.
     """
     kept = [
         media_set
         for media_set in sets
-        if _in_time(media_set, selection) and wanted_files(media_set, selection)
+        if _in_time(media_set, selection, shift) and wanted_files(media_set, selection)
     ]
     if selection.last is None or len(kept) <= selection.last:
         return tuple(kept)
@@ -78,8 +82,13 @@ def wanted_files(media_set: MediaSet[ListedFile], selection: Selection) -> tuple
     )
 
 
-def _in_time(media_set: MediaSet[ListedFile], selection: Selection) -> bool:
-    taken_at = media_set.files[0].taken_at
+def _began_at(media_set: MediaSet[ListedFile]) -> datetime | None:
+    """When it began: a clip's first chapter may lack the time that the next one has."""
+    return next((file.taken_at for file in media_set.files if file.taken_at is not None), None)
+
+
+def _in_time(media_set: MediaSet[ListedFile], selection: Selection, shift: timedelta) -> bool:
+    taken_at = shifted(_began_at(media_set), shift)
     if taken_at is None:
         return True
     if selection.since is not None and taken_at < selection.since:
@@ -88,8 +97,7 @@ def _in_time(media_set: MediaSet[ListedFile], selection: Selection) -> bool:
 
 
 def _time_of(media_set: MediaSet[ListedFile]) -> tuple[datetime, str, int]:
-    first = media_set.files[0]
-    return (first.taken_at or datetime.max, media_set.folder, media_set.number or 0)  # noqa: DTZ901 - a wall clock
+    return (_began_at(media_set) or datetime.min, media_set.folder, media_set.number or 0)  # noqa: DTZ901 - a wall clock
 
 
 def _matches(name: str, clip: str, patterns: tuple[str, ...]) -> bool:

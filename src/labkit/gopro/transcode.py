@@ -30,6 +30,7 @@ from labkit.gopro.ffmpeg_run import EncodeDiskFullError, EncodeError, run_ffmpeg
 from labkit.gopro.journal import JOURNAL_NAME, EntryState, Journal
 from labkit.gopro.mp4 import HEVC_CODECS, check_mp4, copy_user_data, read_movie, track_digest
 from labkit.gopro.names import Kind, kind_of
+from labkit.part_file import refuse_link
 from labkit.progress import SILENT
 from labkit.transfer import finish, part_path
 
@@ -366,6 +367,13 @@ class _Run:
             complaints = run_ffmpeg(
                 command, on_time=lambda done: task.reach(min(done, total)), pass_fds=lock
             )
+        if complaints and job.replaces:
+            # ffmpeg paints over what it cannot decode: the count of frames stays right.
+            raise EncodeError(
+                f"its pictures are damaged, the original is kept; ffmpeg says: {complaints[-1]}",
+                hint="without --replace the conversion is made beside it",
+                code="frames-differ",
+            )
         for complaint in complaints[-3:]:
             self.progress.warning(f"{job.source.name}: ffmpeg says: {complaint}")
 
@@ -392,7 +400,8 @@ def _lock(part: Path) -> tuple[int, ...]:
         return ()
     import fcntl
 
-    handle = os.open(part, os.O_RDWR | os.O_CREAT, 0o666)
+    refuse_link(part)
+    handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

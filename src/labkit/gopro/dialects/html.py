@@ -13,7 +13,7 @@ from labkit.gopro.dialects.protocol import Probe, seen
 from labkit.gopro.errors import NotSupportedError
 from labkit.gopro.html_listing import NotAListingError, parse_listing
 from labkit.gopro.link import NoAnswerError
-from labkit.gopro.listing import ListedFile, MediaListing
+from labkit.gopro.listing import FolderPage, ListedFile, MediaListing
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -29,6 +29,7 @@ __all__ = ["Html", "read_pages"]
 _ROOTS = ("/videos/DCIM", "/DCIM")
 _SECOND_CARD = "/videos2/DCIM"
 _BUSY = frozenset({409, 503})
+_ABSENT = frozenset({403, 404, 410})
 
 
 class Html:
@@ -73,16 +74,21 @@ class Html:
         raise NotSupportedError("this camera has no fast transfer mode")
 
 
-def read_pages(link: Link, folders: Collection[str]) -> MediaListing:
+def read_pages(link: Link, folders: Collection[str]) -> tuple[FolderPage, ...]:
     """Read the pages of `folders`, each a path such as `/videos/DCIM/100GOPRO`.
 
-    A page that the camera does not have is left out: some firmwares serve files but no pages.
+    Some firmwares serve files but no pages: such a page is empty, and settled.
     """
-    reader = _PageReader(link)
-    for folder in sorted(folders):
-        root, _, name = folder.rpartition("/")
-        reader.read_folder(root, name)
-    return MediaListing(tuple(reader.files), (), tuple(reader.refused), tuple(reader.warnings))
+    return tuple(_read_page(link, folder) for folder in sorted(folders))
+
+
+def _read_page(link: Link, folder: str) -> FolderPage:
+    root, _, name = folder.rpartition("/")
+    page, probe = _page(link, f"{folder}/")
+    if page is None:
+        return FolderPage(folder, fault=None if probe.is_absent else probe.saw or "it is busy")
+    rows = (row for row in page.rows if not row.is_folder)
+    return FolderPage(folder, tuple(_listed(root, name, row) for row in rows))
 
 
 def _read_card(link: Link, root: str, page: Listing) -> MediaListing:
@@ -139,7 +145,7 @@ def _page(link: Link, path: str) -> tuple[Listing | None, Probe]:
     if answer.status in _BUSY:
         return None, Probe(busy=True, saw=seen(answer))
     if not answer.ok:
-        return None, Probe(saw=seen(answer))
+        return None, Probe(saw=seen(answer), is_absent=answer.status in _ABSENT)
     try:
         return parse_listing(answer.body, answer.url), Probe()
     except NotAListingError:

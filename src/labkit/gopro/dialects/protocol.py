@@ -41,11 +41,13 @@ class Probe:
         listing: The list, when the camera speaks this dialect.
         busy: The camera speaks it, and is busy.
         saw: What answered instead, for the error message.
+        is_absent: The camera has no such list or page, and said so.
     """
 
     listing: MediaListing | None = None
     busy: bool = False
     saw: str = ""
+    is_absent: bool = False
 
 
 class Dialect(Protocol):
@@ -110,7 +112,11 @@ def probe_json(link: Link, path: str) -> tuple[object | None, Probe]:
         return None, Probe(saw=error.message)
     if answer.status in _BUSY or (answer.status >= _SERVER_FAULT and b'"message"' in answer.body):
         return None, Probe(busy=True, saw=seen(answer))
-    return json_of(answer), Probe(saw=seen(answer))
+    document = json_of(answer)
+    if document is None and answer.ok and answer.body.lstrip()[:1] in {b"{", b"["}:
+        answer = link.get_list(path)  # a list that was cut on the way: it is asked for once more
+        document = json_of(answer)
+    return document, Probe(saw=seen(answer))
 
 
 def seen(answer: Answer) -> str:

@@ -232,7 +232,8 @@ class FakeCamera:
             return _reply(200, root_page(request.path, folders, self.markup), "text/html")
         if not slash:
             return [head(301, {"Location": f"{request.path}/", "Content-Length": 0})]
-        inside = [file for file in files if file.folder == folder]
+        there = (file for file in files if not self._is_gone(file))
+        inside = [file for file in there if file.folder == folder]
         page = folder_page(request.path, inside, self.markup, hostile="F39" in self.faults)
         return _reply(200, page, "text/html") if inside else _not_found()
 

@@ -1,0 +1,246 @@
+"""One GET request: the head of its answer, then its body piece by piece.
+
+Bodies are given as they come, undecoded, and end without complaint where they end: whoever reads
+them counts. Every way in which an attempt can fail is one of three errors, so that the caller
+need not know which library made the request:
+
+* `AttemptError`: another attempt may cure it (no connection, a stall, a connection that broke);
+* `NotHttpError`, a kind of it: what came was no HTTP response;
+* `BadRequestError`: no attempt will ever cure it (an address that cannot be requested).
+
+Plain HTTP to a device in this network needs no proxies, certificates, cookies and redirects:
+those requests are made with `http.client`, which takes half the time that requests needs
+for a small file. All others go through requests. Every request opens a connection of its own:
+cameras and other small servers fail on a second request.
+"""
+
+from __future__ import annotations
+
+import http.client
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from labkit import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    import requests
+
+__all__ = [
+    "Answer",
+    "AttemptError",
+    "BadRequestError",
+    "NotHttpError",
+    "causes",
+    "get",
+    "new_session",
+]
+
+_CHUNK_BYTES = 256 * 1024
+_HEADERS = {
+    "User-Agent": f"labkit/{__version__}",
+    "Accept": "*/*",
+    # Compression would hide the length.
+    "Accept-Encoding": "identity",
+    "Connection": "close",
+}
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+class AttemptError(Exception):
+    """An attempt failed in a way that another attempt may cure."""
+
+
+class NotHttpError(AttemptError):
+    """What came was no HTTP response."""
+
+
+class BadRequestError(Exception):
+    """The request cannot be made at all."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to a request.
+
+    Attributes:
+        status: The HTTP status.
+        headers: Its headers; names in any case.
+        body: The body's pieces; raises AttemptError where it stalls or its connection breaks.
+    """
+
+    status: int
+    headers: http.client.HTTPMessage | Mapping[str, str]
+    body: Iterator[bytes]
+
+    @property
+    def is_redirect(self) -> bool:
+        """Whether it sends elsewhere."""
+        return self.status in _REDIRECTS
+
+
+def new_session(*, direct: bool = False) -> requests.Session:
+    """Make a session: no compression, one request per connection.
+
+    Args:
+        direct: Ignore proxies and credentials of the environment: for a device in this network.
+    """
+    import requests
+
+    session = requests.Session()
+    session.trust_env = not direct
+    session.headers.clear()
+    session.headers.update(_HEADERS)
+    return session
+
+
+@contextmanager
+def get(
+    session: requests.Session,
+    url: str,
+    *,
+    start: int,
+    timeouts_s: tuple[float, float],
+    follow_redirects: bool,
+) -> Iterator[Answer]:
+    """Ask for `url` from byte `start` to its end; the connection ends with the context.
+
+    Args:
+        session: See `new_session`.
+        url: What to get.
+        start: The first byte that is wanted.
+        timeouts_s: For the connection, and between two pieces of the answer; seconds.
+        follow_redirects: False gives the redirecting answer itself.
+
+    Raises:
+        AttemptError: Nobody answers, or not with HTTP.
+        BadRequestError: The request cannot be made.
+    """
+    headers = {"Range": f"bytes={start}-"} if start else {}
+    is_plain = not session.trust_env and not follow_redirects and url.startswith("http://")
+    opened = (
+        _get_directly(url, headers, timeouts_s)
+        if is_plain
+        else _get_by_requests(session, url, headers, timeouts_s, follow_redirects=follow_redirects)
+    )
+    with opened as answer:
+        yield answer
+
+
+@contextmanager
+def _get_directly(
+    url: str, headers: dict[str, str], timeouts_s: tuple[float, float]
+) -> Iterator[Answer]:
+    connect_s, idle_s = timeouts_s
+    try:
+        parts = urlsplit(url)
+        target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=connect_s)
+    except (ValueError, http.client.InvalidURL) as error:
+        raise BadRequestError(f"{url} cannot be requested: {error}") from error
+    try:
+        try:
+            connection.connect()
+            connection.sock.settimeout(idle_s)
+            connection.request("GET", target, headers=_HEADERS | headers)
+            response = connection.getresponse()
+        except (http.client.InvalidURL, UnicodeError) as error:
+            raise BadRequestError(f"{url} cannot be requested: {error}") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise _connection_failure(error) from error
+        with response:
+            yield Answer(response.status, response.headers, _direct_body(response))
+    finally:
+        connection.close()
+
+
+def _direct_body(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    try:
+        yield from _pieces(response.read1)
+    except http.client.HTTPException:
+        return
+    except TimeoutError as error:
+        raise AttemptError("the body stalls") from error
+    except ConnectionError as error:
+        raise AttemptError("the connection broke") from error
+
+
+@contextmanager
+def _get_by_requests(
+    session: requests.Session,
+    url: str,
+    headers: dict[str, str],
+    timeouts_s: tuple[float, float],
+    *,
+    follow_redirects: bool,
+) -> Iterator[Answer]:
+    import requests
+
+    try:
+        response = session.get(
+            url,
+            headers=headers,
+            stream=True,
+            timeout=timeouts_s,
+            allow_redirects=follow_redirects,
+        )
+    except requests.ConnectionError as error:
+        raise _connection_failure(error) from error
+    except requests.Timeout as error:
+        raise AttemptError("no answer in time") from error
+    except requests.RequestException as error:
+        raise BadRequestError(f"{url} cannot be requested: {error}") from error
+    with response:
+        yield Answer(response.status_code, response.headers, _body_by_requests(response))
+
+
+def _body_by_requests(response: requests.Response) -> Iterator[bytes]:
+    import urllib3
+
+    try:
+        yield from _pieces(lambda size: response.raw.read1(size, decode_content=False))
+    except urllib3.exceptions.IncompleteRead:
+        return
+    except urllib3.exceptions.ReadTimeoutError as error:
+        raise AttemptError("the body stalls") from error
+    except (urllib3.exceptions.HTTPError, ConnectionError) as error:
+        raise AttemptError("the connection broke") from error
+
+
+def _pieces(read1: Callable[[int], bytes]) -> Iterator[bytes]:
+    # read1 returns after one read of the socket: nothing received is lost to a time-out.
+    while piece := read1(_CHUNK_BYTES):
+        yield piece
+
+
+def causes(error: BaseException) -> list[BaseException]:
+    """Give `error` and what caused it, the innermost exception last."""
+    chain = [error]
+    while (inner := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(inner)
+    return chain
+
+
+def _connection_failure(error: BaseException) -> AttemptError:
+    """Tell a lost connection from garbage, by the chain of exceptions."""
+    chain = causes(error)
+    if any(_is_garbage(link) for link in chain):
+        return NotHttpError("no HTTP response")
+    return AttemptError(_reason(chain[-1]))
+
+
+def _is_garbage(error: BaseException) -> bool:
+    # A connection that is closed without an answer is a BadStatusLine as well.
+    return isinstance(error, http.client.HTTPException) and not isinstance(error, ConnectionError)
+
+
+def _reason(error: BaseException) -> str:
+    """Say in a few words why a connection failed."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return "the connection was closed without an answer"
