@@ -30,6 +30,17 @@ if TYPE_CHECKING:
 
 NAMES = ("getprop", "pm", "cmd", "dumpsys", "am", "wm", "df", "monkey")
 
+_LISTS = {
+    "features": (
+        "feature:reqGlEsVersion=0x30000",
+        "feature:android.hardware.ethernet",
+        "feature:android.hardware.type.television",
+        "feature:android.software.leanback",
+        "feature:android.software.live_tv",
+    ),
+    "libraries": ("library:android.test.base", "library:org.apache.http.legacy"),
+}
+
 _THREADS = threading.RLock()
 
 _DEFAULTS: dict[str, Any] = {
@@ -178,12 +189,17 @@ def _create(rest: list[str], content: dict[str, Any], folder: Path, root: Path) 
 
 
 def _install(rest: list[str], content: dict[str, Any], folder: Path, root: Path) -> str:
-    """Install a file that was pushed, as `adb install --no-streaming` asks for."""
-    name = content["next_package"]
-    target = root / "data/app" / name
-    target.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(root / rest[-1].lstrip("/"), target / "base.apk")
-    return "Success\n"
+    """Install a file that was pushed, as `adb install --no-streaming` asks for.
+
+    Android makes a session of its own for it: the file is copied to where a session's bytes go,
+    then the session is committed.
+    """
+    _create(rest, content, folder, root)
+    number = max(content["sessions"], key=int)
+    staging = _staging(root, number)
+    staging.mkdir()
+    shutil.copyfile(root / rest[-1].lstrip("/"), staging / "base.apk")
+    return _commit([number], content, folder, root)
 
 
 def _write(rest: list[str], content: dict[str, Any], folder: Path, root: Path) -> str:
@@ -229,6 +245,8 @@ def _uninstall(rest: list[str], content: dict[str, Any], folder: Path, root: Pat
 
 
 def _list(rest: list[str], content: dict[str, Any], folder: Path, root: Path) -> str:
+    if rest[0] != "packages":
+        return "".join(f"{line}\n" for line in _LISTS[rest[0]])
     lines = []
     for name, facts in content["packages"].items():
         if "-3" in rest and facts["system"]:

@@ -145,6 +145,10 @@ class _Stream(io.RawIOBase):
             elif kind in {"exec", "shell"}:
                 out, err, _ = _Shell(self, io.BufferedReader(self)).run(command)
                 self.put(out + err)
+            elif kind == "tcpip":
+                with self._connection.tv.state.edit() as state:
+                    state["log"].append(service)
+                self.put(f"restarting in TCP mode port: {command}\n".encode())
         if not self._ended:
             # The last piece must have arrived before the stream closes.
             self.may_send.acquire(timeout=10)

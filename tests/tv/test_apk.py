@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.errors import LabkitError
-from labkit.tv.apk import PREVIEW_SDK, read_apk, read_apk_file
+from labkit.tv.android import PREVIEW_SDK
+from labkit.tv.apk import read_apk, read_apk_file
 from labkit.tv.errors import ApkError
 from labkit.tv.manifest import Requirement, read_manifest
 from support.apk_oracles import manifest_facts, signer_facts

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from labkit.errors import LabkitError, UsageError
+from labkit.errors import ExitCode, RefusedError, UsageError
 from labkit.tv.downloads import _encrypted_session, fetch_sources
 
 
@@ -74,9 +74,10 @@ def test_an_app_is_fetched_and_paths_stay(server, session, tmp_path):
 
 def test_a_redirection_to_an_unencrypted_address_is_not_followed(server, session, tmp_path):
     """Encryption counts up to the last byte."""
-    with pytest.raises(LabkitError) as caught:
+    with pytest.raises(RefusedError) as caught:
         fetch_sources([f"{server[0]}/insecure"], tmp_path, session=session)
-    assert caught.value.code == "transfer-failed"
+    assert (caught.value.code, caught.value.exit_code) == ("redirect-to-http", ExitCode.REFUSED)
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.errors import LabkitError
-from labkit.tv.tarstream import BLOCK_BYTES, TarReader, end_of_archive, padding, safe_parts
+from labkit.tv.tarstream import (
+    BLOCK_BYTES,
+    TarReader,
+    _ordinary_header,
+    end_of_archive,
+    padding,
+    safe_parts,
+)
 from labkit.tv.unpack import Unpacker
 
 FORMATS = [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]
@@ -186,3 +193,40 @@ def test_nothing_is_written_outside_of_the_destination(members, tmp_path_factory
         for name in names:
             path = os.path.realpath(os.path.join(folder, name))  # noqa: PTH118 - os.walk's words
             assert path.startswith(f"{base}/inside")
+
+
+@given(
+    name=st.text(st.characters(codec="ascii", exclude_characters="\0"), max_size=99),
+    prefix=st.sampled_from(["", "a/b", "long" * 30]),
+    kind=st.sampled_from([b"0", b"1", b"2", b"3", b"5", b"L", b"x", b"S", b"\0"]),
+    size=st.one_of(st.integers(0, 8**11 - 1), st.integers(8**11, 2**60)),
+    mtime=st.integers(-5, 2**35),
+    flip=st.one_of(st.none(), st.integers(0, 511)),
+)
+def test_ordinary_headers_are_read_as_tarfile_reads_them(name, prefix, kind, size, mtime, flip):
+    """The quick way gives what the thorough one gives, or leaves the header to it."""
+    info = tarfile.TarInfo(name)
+    info.type, info.size, info.mtime, info.linkname = kind, size, mtime, "target"
+    block = bytearray(info.tobuf(tarfile.GNU_FORMAT)[-BLOCK_BYTES:])
+    block[345 : 345 + len(prefix)] = prefix.encode()
+    checksum = sum(block) - sum(block[148:156]) + 256
+    block[148:156] = b"%06o\0 " % checksum
+    if flip is not None:
+        block[flip] ^= 1
+    found = _ordinary_header(bytes(block))
+    if found is None:
+        return
+    expected = tarfile.TarInfo.frombuf(bytes(block), "utf-8", "surrogateescape")
+    for field in ("name", "type", "size", "mode", "mtime", "linkname"):
+        assert getattr(found, field) == getattr(expected, field)
+
+
+def test_what_an_ordinary_header_is_not():
+    """A wrong sum, and numbers in binary, are left to the thorough reading."""
+    block = bytearray(tarfile.TarInfo("a").tobuf(tarfile.GNU_FORMAT))
+    assert _ordinary_header(bytes(block)) is not None
+    block[0] ^= 1
+    assert _ordinary_header(bytes(block)) is None
+    large = tarfile.TarInfo("a")
+    large.size = 8**12
+    assert _ordinary_header(large.tobuf(tarfile.GNU_FORMAT)) is None

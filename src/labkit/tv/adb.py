@@ -1,18 +1,20 @@
 """The one module that touches adb: which program, which server, connections through it.
 
-adbutils opens the connections to the adb server; nothing else of it is used. Its `install` removes
-an app with its data on some failures, its `sync` loses errors and trusts names from the device, and
-a connection without a server starts one that writes on our standard error. Here the server is
-started first, every wait has a limit, and what adbutils raises becomes a `LabkitError`.
+adbutils brings an adb program where the system has none; nothing else of it is used. Its `install`
+removes an app with its data on some failures, its `sync` loses errors and trusts names from the
+device, a connection without a server starts one that writes on our standard error, and to import
+it takes longer than most commands do. Here the server is started first, every wait has a limit,
+and what goes wrong becomes a `LabkitError`.
 
-Protocol: `docs/dev/services.md` and `SERVICES.TXT` of the Android Open Source Project's adb.
+Protocol: `docs/dev/services.md` and `SERVICES.TXT` of the Android Open Source Project's adb: a
+request is its length as four hexadecimal digits and its text; the answer is `OKAY`, or `FAIL` and
+a text of the same form.
 """
 
 from __future__ import annotations
 
 import re
 import socket
-import struct
 import subprocess
 import tempfile
 from contextlib import contextmanager
@@ -24,10 +26,11 @@ from typing import TYPE_CHECKING
 from labkit.errors import LabkitError, ProgramMissingError, UnmetError, UnreachableError, UsageError
 from labkit.programs import find_program, install_hint, run_program
 from labkit.tv.faults import adb_error, lost
+from labkit.tv.server_owner import foreign_owner, foreign_server_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from typing import Any, Self
+    from typing import Self
 
 __all__ = [
     "DEFAULT_SERVER_PORT",
@@ -49,6 +52,8 @@ _FIRST_THAT_PAIRS = 30
 _START_TIMEOUT_S = 20.0
 _HOST_TIMEOUT_S = 10.0
 _CHUNK_BYTES = 1 << 18
+_LENGTH_DIGITS = 4
+_OKAY, _FAIL = b"OKAY", b"FAIL"
 
 
 @dataclass(frozen=True)
@@ -150,12 +155,11 @@ class AdbStream:
     Use it in a `with` statement.
     """
 
-    def __init__(self, connection: Any, what: str) -> None:  # noqa: ANN401 - adbutils is untyped
-        self._connection = connection
-        self._socket: socket.socket = connection.conn
+    def __init__(self, connection: socket.socket, what: str) -> None:
+        self._socket = connection
         self._what = what
         # Small requests must not wait for the acknowledgement of the one before: 40 ms a file.
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def __enter__(self) -> Self:
         return self
@@ -165,7 +169,6 @@ class AdbStream:
 
     def close(self) -> None:
         """Close both directions at once."""
-        # Not the connection's own close(): it waits 10 ms each time.
         self._socket.close()
 
     def fileno(self) -> int:
@@ -184,6 +187,31 @@ class AdbStream:
         """
         with _translated(self._what):
             self._socket.sendall(data)
+
+    def request(self, text: str) -> None:
+        """Ask the server for a service and wait until it agrees.
+
+        Raises:
+            LabkitError: It refuses; what it says decides the kind.
+        """
+        words = text.encode("utf-8", "surrogateescape")
+        self.send(b"%04x" % len(words) + words)
+        answer = self.read_exactly(len(_OKAY))
+        if answer == _FAIL:
+            reason = self.read_text()
+            # So says the server of a TV that hung up.
+            raise lost(self._what) if reason == "closed" else adb_error(None, self._what, reason)
+        if answer != _OKAY:
+            raise adb_error("adb_server", self._what, f"an answer that is none: {answer!r}")
+
+    def read_text(self) -> str:
+        """Read a text that is preceded by its length."""
+        digits = self.read_exactly(_LENGTH_DIGITS)
+        try:
+            length = int(digits, 16)
+        except ValueError as error:
+            raise lost(self._what) from error
+        return self.read_exactly(length).decode("utf-8", errors="replace")
 
     def receive(self, limit: int = _CHUNK_BYTES) -> bytes:
         """Return what arrived, at most `limit` bytes; nothing at the end of the stream.
@@ -216,18 +244,12 @@ class AdbStream:
 
 @contextmanager
 def _translated(what: str) -> Iterator[None]:
-    """Turn what sockets and adbutils raise into labkit's errors; `what` names the TV."""
-    from adbutils.errors import AdbError, AdbTimeout
-
+    """Turn what sockets raise into labkit's errors; `what` names the TV."""
     try:
         yield
-    except (TimeoutError, AdbTimeout) as error:
+    except TimeoutError as error:
         raise adb_error("conn_timeout", what, "no answer within the time limit") from error
-    except AdbError as error:
-        if str(error) in {"closed", "connection closed"}:
-            raise lost(what) from error
-        raise adb_error(None, what, str(error)) from error
-    except (OSError, EOFError, struct.error, ValueError, AssertionError) as error:
+    except OSError as error:
         raise lost(what) from error
 
 
@@ -271,13 +293,16 @@ class AdbServer:
         """Start the server if it does not run, and make sure that it is one.
 
         Raises:
-            UnmetError: It cannot be started, or another program holds its port.
+            UnmetError: It cannot be started, another program holds its port, or it belongs to
+                another user.
         """
         if self._running:
             return
         if not self.is_listening():
             self._launch()
         self.version()
+        if (error := self.foreign_error()) is not None:
+            raise error
         self._running = True
 
     def _launch(self) -> None:
@@ -321,6 +346,11 @@ class AdbServer:
             return int(self._ask("host:version", timeout_s=3), 16)
         except (ValueError, LabkitError) as error:
             raise _not_a_server(self.address) from error
+
+    def foreign_error(self) -> UnmetError | None:
+        """Return the error of a server that is another user's; None for one's own."""
+        owner = foreign_owner(self.port) if self.host in _LOOPBACK else None
+        return None if owner is None else foreign_server_error(self.address, owner)
 
     # -- what it knows
 
@@ -368,13 +398,10 @@ class AdbServer:
             UnmetError: The device did not accept this computer's key.
         """
         self.start()
-        connection = self._connection(timeout_s)
-        stream = AdbStream(connection, serial)
+        stream = self._stream(serial, timeout_s)
         try:
-            with _translated(serial):
-                for request in (f"host:transport:{serial}", service):
-                    connection.send_command(request)
-                    connection.check_okay()
+            stream.request(f"host:transport:{serial}")
+            stream.request(service)
         except BaseException:
             stream.close()
             raise
@@ -382,11 +409,10 @@ class AdbServer:
 
     # -- plumbing
 
-    def _connection(self, timeout_s: float) -> Any:  # noqa: ANN401 - adbutils is untyped
-        from adbutils import AdbClient
-
+    def _stream(self, what: str, timeout_s: float) -> AdbStream:
         with _translated(f"the adb server at {self.address}"):
-            return AdbClient(self.host, self.port).make_connection(timeout_s)
+            connection = socket.create_connection((self.host, self.port), timeout=timeout_s)
+        return AdbStream(connection, what)
 
     def _ask(
         self,
@@ -396,11 +422,9 @@ class AdbServer:
         what: str | None = None,
         answers: bool = True,
     ) -> str:
-        connection = self._connection(timeout_s)
-        with AdbStream(connection, what or "the adb server"), _translated(what or self.address):
-            connection.send_command(request)
-            connection.check_okay()
-            return str(connection.read_string_block()) if answers else ""
+        with self._stream(what or "the adb server", timeout_s) as stream:
+            stream.request(request)
+            return stream.read_text() if answers else ""
 
 
 def server_from_environment(environment: Mapping[str, str]) -> AdbServer:

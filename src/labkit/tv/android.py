@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from labkit.tv.apk import PREVIEW_SDK
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["describe_sdk", "lowest_target_sdk"]
+__all__ = ["PREVIEW_SDK", "describe_sdk", "lowest_target_sdk"]
+
+PREVIEW_SDK = 10_000
+"""The API level that stands for a preview's code name (`Build.VERSION_CODES.CUR_DEVELOPMENT`)."""
 
 _VERSIONS: Mapping[int, str] = {
     1: "1.0",

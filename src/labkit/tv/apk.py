@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labkit.errors import InputError
+from labkit.tv.android import PREVIEW_SDK
 from labkit.tv.errors import ApkError, not_an_apk
 from labkit.tv.manifest import read_manifest
 from labkit.tv.signing import Signatures, read_signatures
@@ -19,12 +20,9 @@ if TYPE_CHECKING:
     from labkit.tv.manifest import Manifest, Requirement
     from labkit.tv.ziparchive import ZipEntry
 
-__all__ = ["MANIFEST_NAME", "PREVIEW_SDK", "Apk", "read_apk", "read_apk_file", "require_zip"]
+__all__ = ["MANIFEST_NAME", "Apk", "read_apk", "read_apk_file", "require_zip"]
 
 MANIFEST_NAME = "AndroidManifest.xml"
-
-PREVIEW_SDK = 10_000
-"""The API level that stands for a preview's code name (`Build.VERSION_CODES.CUR_DEVELOPMENT`)."""
 
 _LEANBACK = "android.software.leanback"
 _TOUCHSCREEN = "android.hardware.touchscreen"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from labkit.errors import LabkitError
@@ -36,7 +36,7 @@ __all__ = ["STREAM_TIMEOUT_S", "Tv", "TvInfo"]
 COMMAND_TIMEOUT_S = 10.0
 # The package manager is slow on a weak TV that is busy.
 _DUMP_TIMEOUT_S = 30.0
-_PARALLEL_QUESTIONS = 4
+_PARALLEL_QUESTIONS = 6
 STREAM_TIMEOUT_S = 120.0
 """How long a TV may be silent within a transfer: its flash memory may stall for a while."""
 
@@ -175,10 +175,13 @@ class Tv:
         """List the ids of apps; `options` are those of `pm list packages`."""
         return parse_names(self.package_manager("list", "packages", *options).stdout, "package")
 
+    def dump_package(self, package: str) -> str:
+        """Ask for everything that the package manager knows of one app."""
+        return self.run("dumpsys", "package", package, timeout_s=_DUMP_TIMEOUT_S).stdout
+
     def installed(self, package: str) -> InstalledApp | None:
         """Look at one app; None where it is not installed."""
-        dump = self.run("dumpsys", "package", package, timeout_s=_DUMP_TIMEOUT_S).stdout
-        return parse_package(dump, package, sdk=self.sdk)
+        return parse_package(self.dump_package(package), package, sdk=self.sdk)
 
     def info(self) -> TvInfo:
         """Ask what kind of TV it is."""
@@ -199,15 +202,18 @@ class Tv:
 
     def facts(self, packages: Iterable[str] = ()) -> DeviceFacts:
         """Ask for what decides whether the apps `packages` can be installed."""
-        _ = self.has_shell_v2, self.properties  # asked for once, not by every thread
-        # Each answer takes a TV up to a second; it is as quick with four of them.
+        names = tuple(dict.fromkeys(packages))
+        _ = self.features  # asked for once, not by every thread
+        # Each answer takes a TV up to a second; it is as quick with several of them.
         with ThreadPoolExecutor(_PARALLEL_QUESTIONS) as pool:
+            properties = pool.submit(lambda: self.properties)
             features = pool.submit(self._listed, "features", "feature")
             libraries = pool.submit(self._listed, "libraries", "library")
             density = pool.submit(self.run, "wm", "density")
             free = pool.submit(self.free_bytes)
-            found = tuple(pool.map(self.installed, dict.fromkeys(packages)))
-        names = (name.partition("=")[0] for name in features.result())
+            dumps = tuple(pool.map(self.dump_package, names))
+            properties.result()
+        found = map(partial(parse_package, sdk=self.sdk), dumps, names)
         return DeviceFacts(
             name=self.name,
             sdk=self.sdk,
@@ -215,7 +221,7 @@ class Tv:
             density_dpi=parse_density(density.result().stdout),
             languages=parse_languages(self.properties),
             free_bytes=free.result(),
-            features=frozenset(names) or None,
+            features=frozenset(f.partition("=")[0] for f in features.result()) or None,
             libraries=frozenset(libraries.result()) or None,
             installed={app.package: app for app in found if app},
         )

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labkit.errors import LabkitError
@@ -15,12 +13,12 @@ from labkit.tv.adb import find_adb_programs, newest_adb
 from labkit.tv.connection import READY, prove
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from labkit.tv.adb import AdbProgram, AdbServer
     from labkit.tv.known import Target
 
-__all__ = ["Check", "examine", "server_owner"]
-
-_LISTENING = "0A"
+__all__ = ["Check", "examine"]
 
 
 @dataclass(frozen=True)
@@ -97,32 +95,9 @@ def _server(server: AdbServer) -> Check:
         version = server.version()
     except LabkitError as error:
         return Check("server", ok=False, found=error.message, fix=error.hint)
-    owner = server_owner(server.port)
-    if owner is not None and owner != os.getuid():
-        return Check(
-            "server",
-            ok=False,
-            found=f"version {version} at {server.address}, of another user (id {owner})",
-            fix="it uses that user's key: end it as that user with `adb kill-server`, "
-            "or set ANDROID_ADB_SERVER_PORT to a port of your own",
-        )
+    if (foreign := server.foreign_error()) is not None:
+        return Check("server", ok=False, found=foreign.message, fix=foreign.hint)
     return Check("server", ok=True, found=f"version {version} at {server.address}")
-
-
-def server_owner(port: int) -> int | None:
-    """Find whose process listens on `port` here; None where the system does not tell."""
-    if not sys.platform.startswith("linux"):
-        return None
-    for table in ("tcp", "tcp6"):
-        try:
-            lines = Path("/proc/net", table).read_text(encoding="ascii").splitlines()[1:]
-        except OSError:
-            continue
-        for line in lines:
-            words = line.split()
-            if words[1].endswith(f":{port:04X}") and words[3] == _LISTENING:
-                return int(words[7])
-    return None
 
 
 def _key(home: Path) -> Check:

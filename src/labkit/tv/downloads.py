@@ -5,10 +5,10 @@ from __future__ import annotations
 import posixpath
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import unquote, urlsplit
 
-from labkit.errors import UsageError
+from labkit.errors import RefusedError, UsageError
 from labkit.progress import SILENT
 from labkit.transfer import download, new_session
 
@@ -52,6 +52,7 @@ def fetch_sources(
         UsageError: An address is not https, or names no host.
         UnreachableError: The server does not answer.
         PartialError: The file did not come whole.
+        RefusedError: A redirection leads away from https.
     """
     for word in words:
         if is_url(word):
@@ -70,9 +71,22 @@ def fetch_sources(
 
 
 def _encrypted_session() -> requests.Session:
+    from requests.adapters import HTTPAdapter
+
+    class Refusal(HTTPAdapter):
+        """Stands where an unencrypted connection would be made: a redirection led there."""
+
+        def send(self, request: requests.PreparedRequest, *_: object, **__: object) -> NoReturn:
+            host = urlsplit(request.url or "").hostname
+            raise RefusedError(
+                f"the server redirects to {host} without encryption (http)",
+                hint="nobody can tell whether such an app was changed on the way; "
+                "find an address that stays on https, or download it yourself and name the file",
+                code="redirect-to-http",
+            )
+
     session = new_session()
-    # A redirection to an unencrypted address finds no way.
-    del session.adapters["http://"]
+    session.mount("http://", Refusal())
     return session
 
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from labkit.tv.android import describe_sdk, lowest_target_sdk
-from labkit.tv.apk import PREVIEW_SDK
+from labkit.tv.android import PREVIEW_SDK, describe_sdk, lowest_target_sdk
 from labkit.tv.facts import DeviceFacts
 from labkit.tv.splits import choose_parts
 

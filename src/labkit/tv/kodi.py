@@ -10,13 +10,15 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 import re
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from labkit.errors import LabkitError, RefusedError, UnmetError
 from labkit.progress import SILENT
+from labkit.tv.dumps import parse_package
 from labkit.tv.faults import adb_error
 from labkit.tv.kodi_archive import (
     ArchiveWriter,
@@ -44,6 +46,7 @@ __all__ = ["Kodi", "RestorePlan", "Restored", "back_up", "find_kodi", "plan_rest
 
 _KODI = "org.xbmc.kodi"
 _STORAGE = "/sdcard"
+_PARALLEL_QUESTIONS = 4
 _DISCARD_TIMEOUT_S = 120.0
 _CACHES = ("temp", "addons/packages", "*.log", "*.old.log", "kodi_crashlog*")
 _THUMBNAILS = ("userdata/Thumbnails", "userdata/Database/Textures*.db")
@@ -135,47 +138,69 @@ def find_kodi(tv: Tv, package: str | None = None) -> Kodi:
         UnmetError: It is not installed, or was never started.
         RefusedError: The TV does not let adb see its folder.
     """
-    package = package or _installed_kodi(tv)
-    app = tv.installed(package)
+    wanted = package or _KODI
+    _ = tv.features  # asked for once, not by every thread
+    # Each answer takes a TV up to a second: the usual questions go out together.
+    with ThreadPoolExecutor(_PARALLEL_QUESTIONS) as pool:
+        properties = pool.submit(lambda: tv.properties)
+        dump = pool.submit(tv.dump_package, wanted)
+        moved = pool.submit(tv.run, "cat", f"{_STORAGE}/xbmc_env.properties")
+        usual = pool.submit(_look, tv, _usual_folder(wanted))
+        properties.result()
+    app = parse_package(dump.result(), wanted, sdk=tv.sdk)
+    if app is None and package is None:
+        wanted = _fork(tv)
+        app = tv.installed(wanted)
     if app is None:
         raise UnmetError(
-            f"{package} is not installed on {tv.name}",
+            f"{wanted} is not installed on {tv.name}",
             hint="`labkit tv apps --filter kodi` shows what there is; forks need --package",
             code="kodi-missing",
         )
+    known = {_usual_folder(package or _KODI): usual.result()}
     forbidden = None
-    for folder in _candidates(tv, package):
-        result = tv.run("ls", "-a", folder)
-        if result.status == 0 and re.search(r"^(userdata|addons)$", result.stdout, re.MULTILINE):
-            return Kodi(package, app.version_name, folder)
-        if "ermission denied" in result.text or "not permitted" in result.text:
+    for folder in _candidates(moved.result().stdout, wanted):
+        found = known[folder] if folder in known else _look(tv, folder)
+        if found == "data":
+            return Kodi(wanted, app.version_name, folder)
+        if found == "forbidden":
             forbidden = folder
     if forbidden:
         raise _forbidden(tv, forbidden)
     raise UnmetError(
-        f"{package} on {tv.name} has no data folder yet",
+        f"{wanted} on {tv.name} has no data folder yet",
         hint="start Kodi once on the TV, then try again",
         code="kodi-never-started",
     )
 
 
-def _installed_kodi(tv: Tv) -> str:
+def _fork(tv: Tv) -> str:
+    """Find what may be a fork of Kodi; Kodi itself where there is none."""
     packages = tv.packages()
-    if _KODI in packages:
-        return _KODI
     return next((p for p in packages if "kodi" in p or ".spmc" in p or "xbmc" in p), _KODI)
 
 
-def _candidates(tv: Tv, package: str) -> Iterator[str]:
-    """Iterate over where the data may be, the moved place first."""
-    moved = tv.run("cat", f"{_STORAGE}/xbmc_env.properties")
-    if match := re.search(r"^\s*xbmc\.data\s*=\s*(/\S.*?)\s*$", moved.stdout, re.MULTILINE):
+def _look(tv: Tv, folder: str) -> Literal["data", "forbidden", "nothing"]:
+    """See whether a folder holds Kodi's data."""
+    result = tv.run("ls", "-a", folder)
+    if result.status == 0 and re.search(r"^(userdata|addons)$", result.stdout, re.MULTILINE):
+        return "data"
+    refused = "ermission denied" in result.text or "not permitted" in result.text
+    return "forbidden" if refused else "nothing"
+
+
+def _usual_folder(package: str) -> str:
+    return f"{_STORAGE}/Android/data/{package}/files/.kodi"
+
+
+def _candidates(environment: str, package: str) -> Iterator[str]:
+    """Iterate over where the data may be: where `xbmc_env.properties` moves it comes first."""
+    if match := re.search(r"^\s*xbmc\.data\s*=\s*(/\S.*?)\s*$", environment, re.MULTILINE):
         yield posixpath.join(match[1], ".kodi")
         yield match[1].rstrip("/")
-    files = f"{_STORAGE}/Android/data/{package}/files"
-    yield f"{files}/.kodi"
+    yield _usual_folder(package)
     if ".spmc" in package:
-        yield f"{files}/.spmc"
+        yield f"{_STORAGE}/Android/data/{package}/files/.spmc"
 
 
 def _forbidden(tv: Tv, folder: str) -> RefusedError:

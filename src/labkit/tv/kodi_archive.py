@@ -135,10 +135,13 @@ class ArchiveWriter:
         document = {
             "schema": _SCHEMA,
             "origin": asdict(origin),
-            "files": [asdict(file) for file in manifest.files],
+            "files": [
+                {"path": file.path, "size_bytes": file.size_bytes, "sha256": file.sha256}
+                for file in manifest.files
+            ],
             "unreadable": list(unreadable),
         }
-        text = json.dumps(document, ensure_ascii=True, indent=1).encode()
+        text = json.dumps(document, ensure_ascii=True).encode()
         info = tarfile.TarInfo(MANIFEST_MEMBER)
         info.size = len(text)
         info.mode = 0o600

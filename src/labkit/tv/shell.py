@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["ShellResult", "ShellStream", "run_shell"]
 
 _FRAME = struct.Struct("<BI")
-_STDIN_CHUNK_BYTES = 1 << 18
+# As much as adb sends a TV in one packet, whose receipt it then waits for.
+_STDIN_CHUNK_BYTES = 1 << 20
 _STATUS_MARK = "labkit-status="
 
 
@@ -71,7 +72,9 @@ class ShellStream:
     def __init__(self, stream: AdbStream, serial: str) -> None:
         self._stream = stream
         self._serial = serial
-        self._buffer = bytearray()
+        self._head = b""  # of a frame that has not fully arrived
+        self._kind = _Id.STDOUT
+        self._left = 0  # bytes of the present frame that are still to come
         self._early: list[bytes] = []
         self._errors: list[bytes] = []
         self.status: int | None = None
@@ -116,9 +119,7 @@ class ShellStream:
         yield from self._early
         self._early.clear()
         while self.status is None:
-            yield from self._frames()
-            if self.status is None:
-                self._receive()
+            yield from self._frames(self._receive())
 
     def wait(self) -> int:
         """Wait for the end, dropping what is still written; return the exit status."""
@@ -129,32 +130,37 @@ class ShellStream:
     def _drain(self) -> None:
         """Take in what has arrived, so that neither side waits for the other."""
         while self.status is None and select.select([self._stream], [], [], 0)[0]:
-            self._receive()
-            self._early.extend(self._frames())
+            self._early.extend(self._frames(self._receive()))
 
-    def _receive(self) -> None:
+    def _receive(self) -> bytes:
         data = self._stream.receive()
         if not data:
             raise lost(self._serial)
-        self._buffer += data
+        return data
 
-    def _frames(self) -> Iterator[bytes]:
+    def _frames(self, data: bytes) -> Iterator[bytes]:
+        """Take the frames in `data`, or parts of them, apart; iterate over what is output."""
         position = 0
-        view = bytes(self._buffer)
-        while self.status is None and position + _FRAME.size <= len(view):
-            kind, size = _FRAME.unpack_from(view, position)
-            start = position + _FRAME.size
-            if start + size > len(view):
-                break
-            position = start + size
-            payload = view[start:position]
-            if kind == _Id.EXIT:
-                self.status = payload[0] if payload else 0
-            elif kind == _Id.STDERR:
-                self._errors.append(payload)
-            elif kind == _Id.STDOUT:
-                yield payload
-        del self._buffer[:position]
+        while self.status is None and position < len(data):
+            if self._left:
+                payload = data[position : position + self._left]
+                position += len(payload)
+                self._left -= len(payload)
+                if self._kind == _Id.STDOUT:
+                    yield payload
+                elif self._kind == _Id.STDERR:
+                    self._errors.append(payload)
+                elif self._kind == _Id.EXIT:
+                    self.status = payload[0]
+                continue
+            part = data[position : position + _FRAME.size - len(self._head)]
+            position += len(part)
+            self._head += part
+            if len(self._head) == _FRAME.size:
+                self._kind, self._left = _FRAME.unpack(self._head)
+                self._head = b""
+                if self._kind == _Id.EXIT and not self._left:
+                    self.status = 0
 
 
 def run_shell(

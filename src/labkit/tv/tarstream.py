@@ -46,6 +46,22 @@ _LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL = (
     tarfile.XHDTYPE,
     tarfile.XGLTYPE,
 )
+_ORDINARY = frozenset(
+    {
+        tarfile.REGTYPE,
+        tarfile.DIRTYPE,
+        tarfile.SYMTYPE,
+        tarfile.LNKTYPE,
+        _LONG_NAME,
+        _LONG_LINK,
+        _PAX,
+        _PAX_GLOBAL,
+    }
+)
+# Where the fields of a header lie.
+_NAME, _MODE, _SIZE, _MTIME = slice(0, 100), slice(100, 108), slice(124, 136), slice(136, 148)
+_CHECKSUM, _LINK, _PREFIX = slice(148, 156), slice(157, 257), slice(345, 500)
+_CHECKSUM_AS_SPACES = 8 * ord(" ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +125,8 @@ class TarReader:
     def __init__(self, pieces: Iterable[bytes], name: str) -> None:
         self._pieces = iter(pieces)
         self._name = name
-        self._buffer = b""
+        self._piece = b""
+        self._at = 0  # what is read of the piece
         self._unread = 0
         self._pad = 0
         self.complete = False
@@ -154,6 +171,8 @@ class TarReader:
             overrides |= _overrides(info.type, extra[: info.size])
 
     def _parse(self, block: bytes) -> tarfile.TarInfo:
+        if (info := _ordinary_header(block)) is not None:
+            return info
         try:
             return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
         except (tarfile.TarError, ValueError) as error:
@@ -185,26 +204,64 @@ class TarReader:
 
     def _some(self, limit: int) -> bytes:
         """Return at least one byte and at most `limit`."""
-        if not self._buffer:
-            self._buffer = next((piece for piece in self._pieces if piece), b"")
-        if not self._buffer:
+        if self._at == len(self._piece) and not self._advance():
             raise self._damaged("it is cut off")
-        part, self._buffer = self._buffer[:limit], self._buffer[limit:]
+        part = self._piece[self._at : self._at + limit]
+        self._at += len(part)
         return part
 
     def _exactly(self, count: int, *, may_end: bool = False) -> bytes:
-        while len(self._buffer) < count:
-            piece = next(self._pieces, None)
-            if piece is None:
-                if may_end and not self._buffer:
+        part = self._piece[self._at : self._at + count]
+        self._at += len(part)
+        if len(part) == count:
+            return part
+        parts = [part]
+        missing = count - len(part)
+        while missing:
+            if not self._advance():
+                if may_end and missing == count:
                     return b""
                 raise self._damaged("it is cut off")
-            self._buffer += piece
-        part, self._buffer = self._buffer[:count], self._buffer[count:]
-        return part
+            parts.append(self._some(missing))
+            missing -= len(parts[-1])
+        return b"".join(parts)
+
+    def _advance(self) -> bool:
+        """Go on to the next piece that is not empty; False at the end."""
+        self._piece = next((piece for piece in self._pieces if piece), b"")
+        self._at = 0
+        return bool(self._piece)
 
     def _damaged(self, what: str) -> InputError:
         return InputError(f"{self._name} is damaged: {what}", code="bad-archive")
+
+
+def _ordinary_header(block: bytes) -> tarfile.TarInfo | None:
+    """Read the header of a file, folder, link or extension; None where `tarfile` must look at it.
+
+    `tarfile` takes five times as long, which is most of the work on a tree of small files.
+    """
+    kind = block[156:157]
+    if kind not in _ORDINARY or block[257:262] != b"ustar":
+        return None
+    try:
+        checksum, size, mode, mtime = (
+            int(block[field].rstrip(b"\0 ") or b"0", 8)
+            for field in (_CHECKSUM, _SIZE, _MODE, _MTIME)
+        )
+    except ValueError:  # numbers beyond eleven octal digits are written in binary
+        return None
+    if checksum != sum(block) - sum(block[_CHECKSUM]) + _CHECKSUM_AS_SPACES:
+        return None
+    name, link, prefix = (
+        block[field].partition(b"\0")[0].decode("utf-8", "surrogateescape")
+        for field in (_NAME, _LINK, _PREFIX)
+    )
+    if prefix and kind not in {_LONG_NAME, _LONG_LINK}:
+        name = f"{prefix}/{name}"
+    info = tarfile.TarInfo(name.rstrip("/") if kind == tarfile.DIRTYPE else name)
+    info.type, info.size, info.mode, info.mtime, info.linkname = kind, size, mode, mtime, link
+    return info
 
 
 def _overrides(kind: bytes, extra: bytes) -> dict[str, str]:

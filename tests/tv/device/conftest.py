@@ -132,6 +132,13 @@ def genuine(adbd, adb_server):
         yield endpoint
 
 
+@pytest.fixture
+def emulated(emulator, adb_server):
+    """The pure Python TV behind a proxy."""
+    with reachable(emulator, adb_server) as endpoint:
+        yield endpoint
+
+
 @pytest.fixture(params=["adbd", "emulator"])
 def endpoint(request, adb_server):
     """Each kind of TV, behind a proxy: the contract that the emulator has to keep."""

@@ -9,6 +9,7 @@ import pytest
 
 from labkit.errors import ExitCode, LabkitError, RefusedError, UnreachableError
 from labkit.tv.bundles import open_apps
+from labkit.tv.device import Tv
 from labkit.tv.install import InstallOptions, install, plan_install, wait_until_booted
 from support.adb_proxy import ANDROID_6, ANDROID_9
 from support.android import signer_hash
@@ -58,6 +59,19 @@ def install_on(tv, source, options=None):
     """Plan and install what `source` is, as the command does."""
     with open_apps([source]) as (app,):
         return install(tv, plan_install(app, tv.facts([app.package]), options))
+
+
+def services_of(tv, monkeypatch):
+    """A list to which every service opened on the TV is added."""
+    opened = []
+    original = tv.server.open
+
+    def watched(serial, service, **options):
+        opened.append(service)
+        return original(serial, service, **options)
+
+    monkeypatch.setattr(tv.server, "open", watched)
+    return opened
 
 
 def signer_of(path):
@@ -185,6 +199,35 @@ def test_a_package_manager_that_dies_is_a_lost_connection(endpoint, base_apk):
         install_on(tv, base_apk)
     assert caught.value.code == "lost"
     assert sessions(endpoint) == ["abandoned"]
+
+
+@pytest.mark.parametrize(("features", "way"), [(ANDROID_6, "exec:"), (ANDROID_9, "shell,v2,raw:")])
+def test_the_bytes_go_the_way_that_is_sure(endpoint, base_apk, monkeypatch, features, way):
+    """The shell protocol where the package manager runs inside the system, else as adb does."""
+    tv = endpoint.with_features(features)
+    opened = services_of(tv, monkeypatch)
+    install_on(tv, base_apk)
+    assert [s.startswith(way) for s in opened if "install-write" in s] == [True]
+
+
+def test_a_shell_that_loses_the_bytes_is_replaced_by_the_sure_way(
+    genuine, base_apk, monkeypatch, tmp_path
+):
+    """Where the fast way fails without the package manager's word, the part goes as adb does it."""
+    tv = genuine.open()
+    opened = services_of(tv, monkeypatch)
+    original = Tv.shell
+
+    def deaf(self, line, **options):
+        return original(self, "exit 1" if "install-write" in line else line, **options)
+
+    monkeypatch.setattr(Tv, "shell", deaf)
+    with genuine.state.edit() as state:
+        state["next_package"] = PACKAGE
+    install_on(tv, base_apk)
+    assert opened[-2].startswith("exec:cmd package install-write")
+    arrived = genuine.place(f"/data/app/{PACKAGE}/base.apk").read_bytes()
+    assert arrived == base_apk.read_bytes()
 
 
 def test_a_cut_in_the_middle_leaves_nothing_half_installed(genuine, large_apk):

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import pytest
 
-from labkit.errors import UnmetError, UsageError
+from labkit.errors import LabkitError, UnmetError, UsageError
 from labkit.tv.adb import AdbProgram, AdbServer, find_adb_programs, server_from_environment
 from labkit.tv.address import Address, parse_address
-from labkit.tv.doctor import server_owner
+from labkit.tv.doctor import examine
 from labkit.tv.pairing import pair, parse_services
+from labkit.tv.server_owner import foreign_owner, server_owner
+from support.adb_proxy import AdbProxy
 
 
 @pytest.fixture
@@ -148,8 +150,74 @@ def test_no_adb_anywhere_is_an_unmet_condition(monkeypatch, tmp_path):
 
 
 def test_the_owner_of_a_server_is_found(adb_server):
-    """The doctor knows whose server listens; nobody's where none does."""
+    """It is known whose server listens; nobody's where none does."""
     import os
 
     assert server_owner(adb_server.port) == os.getuid()
     assert server_owner(1) is None
+    assert foreign_owner(adb_server.port) is None
+
+
+def test_a_system_without_user_ids_has_no_foreign_servers(adb_server, monkeypatch, tmp_path):
+    """Windows lacks `os.getuid`: the doctor finishes there, and finds the server in order."""
+    import os
+
+    monkeypatch.delattr(os, "getuid")
+    checks = {check.name: check for check in examine(adb_server, None, home=tmp_path)}
+    assert checks["server"].ok
+
+
+def test_a_server_of_another_user_is_named_by_the_doctor(adb_server, monkeypatch, tmp_path):
+    """The doctor says whose it is, and how to get one's own."""
+    monkeypatch.setattr("labkit.tv.server_owner.server_owner", lambda _: 4321)
+    checks = {check.name: check for check in examine(adb_server, None, home=tmp_path)}
+    assert "4321" in checks["server"].found
+    assert "ANDROID_ADB_SERVER_PORT" in checks["server"].fix
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda server: server.devices(),
+        lambda server: server.features("x"),
+        lambda server: server.connect("127.0.0.1:1", timeout_s=1),
+        lambda server: server.disconnect("127.0.0.1:1"),
+        lambda server: server.open("x", "shell:true", timeout_s=1),
+    ],
+    ids=["devices", "features", "connect", "disconnect", "open"],
+)
+def test_a_server_of_another_user_is_never_used(adb_server, monkeypatch, call):
+    """Its key is another's: every request is an unmet condition that says so."""
+    monkeypatch.setattr("labkit.tv.server_owner.server_owner", lambda _: 4321)
+    with pytest.raises(UnmetError, match="another user") as caught:
+        call(AdbServer(adb_server.program, port=adb_server.port))
+    assert caught.value.code == "adb-server-foreign"
+    assert "ANDROID_ADB_SERVER_PORT" in caught.value.hint
+
+
+def test_a_steady_port_is_asked_for_and_connected_to(
+    stub, emulator, emulated, pairing_port, monkeypatch
+):
+    """With `steady` the TV is told to listen on the port that stays, and is reached there."""
+    port = emulated.address.rpartition(":")[2]
+    services = f"adb-X-1\\t_adb-tls-connect._tcp\\t127.0.0.1:{port}\\n"
+    with AdbProxy(emulator.connect) as steady:
+        monkeypatch.setattr("labkit.tv.pairing.STEADY_PORT", steady.port)
+        paired = stub("Successfully paired to 127.0.0.1 [guid=adb-X]", services)
+        pairing = paired.pair(pairing_port, steady=True)
+        assert pairing.serial == steady.address
+        states = {device.serial: device.state for device in paired.server.devices()}
+        assert states.get(emulated.address) is None
+        assert states[steady.address] == "device"
+        paired.server.disconnect(steady.address)
+    assert f"tcpip:{steady.port}" in emulated.state.read()["log"]
+
+
+def test_a_tv_that_keeps_its_port_is_an_error(stub, genuine, pairing_port):
+    """Where the TV does not restart its adb, `steady` says so instead of guessing a port."""
+    port = genuine.address.rpartition(":")[2]
+    services = f"adb-X-1\\t_adb-tls-connect._tcp\\t127.0.0.1:{port}\\n"
+    paired = stub("Successfully paired to 127.0.0.1 [guid=adb-X]", services)
+    with pytest.raises(LabkitError) as caught:
+        paired.pair(pairing_port, steady=True)
+    assert caught.value.hint

@@ -69,7 +69,7 @@ def install(
     """Install apps on a TV: checks first, chooses the parts, never loses data unasked."""
     from labkit.tv.bundles import open_apps
     from labkit.tv.downloads import fetch_sources
-    from labkit.tv.install import InstallOptions, plan_install, wait_until_booted
+    from labkit.tv.install import InstallOptions, facts_for_install, plan_install
 
     if tv is not None and all_tvs:
         raise UsageError("--tv and --all exclude each other")
@@ -81,8 +81,8 @@ def install(
         apps = stack.enter_context(open_apps(sources, progress=output.progress))
         plans: list[tuple[Tv, InstallPlan]] = []
         for device in _all_tvs() if all_tvs else [chosen_tv(tv, wait_s=wait)]:
-            wait_until_booted(device, wait_s=wait, progress=output.progress)
-            facts = device.facts(each.package for each in apps)
+            packages = [each.package for each in apps]
+            facts = facts_for_install(device, packages, wait_s=wait, progress=output.progress)
             plans += [(device, plan_install(each, facts, options)) for each in apps]
         for device, plan in plans:
             for problem in plan.check.problems:
