@@ -216,7 +216,7 @@ _labkit_node() {
             last=1
             ;;
         'boot')
-            commands='check paste collect diff explain lint entries once table default menu'
+            commands='check paste collect diff entries explain lint migrate once table default menu'
             options='--help'
             ;;
         'boot check')
@@ -237,23 +237,27 @@ _labkit_node() {
             valued='--color'
             last=2
             ;;
+        'boot entries')
+            options='--grub-cfg --grubenv --bls --default --distribution --json --color --help'
+            valued='--grub-cfg --grubenv --bls --default --distribution --color'
+            ;;
         'boot explain')
             options='--list --json --color --help'
             valued='--color'
             last=1
             ;;
         'boot lint')
-            options='--format --json --color --help'
-            valued='--format --color'
+            options='--distribution --format --json --color --help'
+            valued='--distribution --format --color'
             last=1
             ;;
-        'boot entries')
-            options='--grub-cfg --grubenv --default --json --color --help'
-            valued='--grub-cfg --grubenv --default --color'
+        'boot migrate')
+            options='--from --to-size --disk --json --color --help'
+            valued='--from --to-size --disk --color'
             ;;
         'boot once')
-            options='--via --grub-cfg --efibootmgr --json --color --help'
-            valued='--via --grub-cfg --efibootmgr --color'
+            options='--via --grub-cfg --efibootmgr --blkid --from --json --color --help'
+            valued='--via --grub-cfg --efibootmgr --blkid --from --color'
             last=1
             ;;
         'boot table')
@@ -266,12 +270,12 @@ _labkit_node() {
             options='--help'
             ;;
         'boot default show')
-            options='--grub-cfg --grubenv --json --color --help'
-            valued='--grub-cfg --grubenv --color'
+            options='--grub-cfg --grubenv --bls --file --distribution --json --color --help'
+            valued='--grub-cfg --grubenv --bls --file --distribution --color'
             ;;
         'boot default set')
-            options='--file --grub-cfg -n --dry-run -y --yes --json --color --help'
-            valued='--file --grub-cfg --color'
+            options='--file --grub-cfg --bls --distribution -n --dry-run -y --yes --json --color --help'
+            valued='--file --grub-cfg --bls --distribution --color'
             last=1
             ;;
         'boot menu')
@@ -279,16 +283,16 @@ _labkit_node() {
             options='--help'
             ;;
         'boot menu status')
-            options='--grub-cfg --grubenv --json --color --help'
-            valued='--grub-cfg --grubenv --color'
+            options='--grub-cfg --grubenv --file --distribution --json --color --help'
+            valued='--grub-cfg --grubenv --file --distribution --color'
             ;;
         'boot menu show')
-            options='--timeout --file -n --dry-run -y --yes --json --color --help'
-            valued='--timeout --file --color'
+            options='--timeout --file --distribution -n --dry-run -y --yes --json --color --help'
+            valued='--timeout --file --distribution --color'
             ;;
         'boot menu hide')
-            options='--timeout --file -n --dry-run -y --yes --json --color --help'
-            valued='--timeout --file --color'
+            options='--timeout --file --distribution -n --dry-run -y --yes --json --color --help'
+            valued='--timeout --file --distribution --color'
             ;;
         'doctor')
             options='--json --color --help'
@@ -403,29 +407,43 @@ _labkit_value() {
         'boot diff:--color') _labkit_words 'auto always never' ;;
         'boot diff:0') _labkit_files -f ;;
         'boot diff:1') _labkit_files -f ;;
+        'boot entries:--grub-cfg') _labkit_files -f ;;
+        'boot entries:--grubenv') _labkit_files -f ;;
+        'boot entries:--bls') _labkit_files -f ;;
+        'boot entries:--distribution') _labkit_words 'Debian Ubuntu Fedora openSUSE Arch unknown' ;;
+        'boot entries:--color') _labkit_words 'auto always never' ;;
         'boot explain:--color') _labkit_words 'auto always never' ;;
+        'boot lint:--distribution') _labkit_words 'Debian Ubuntu Fedora openSUSE Arch unknown' ;;
         'boot lint:--format') _labkit_words 'text json sarif github' ;;
         'boot lint:--color') _labkit_words 'auto always never' ;;
         'boot lint:0') _labkit_files -f ;;
-        'boot entries:--grub-cfg') _labkit_files -f ;;
-        'boot entries:--grubenv') _labkit_files -f ;;
-        'boot entries:--color') _labkit_words 'auto always never' ;;
+        'boot migrate:--color') _labkit_words 'auto always never' ;;
         'boot once:--via') _labkit_words 'grub firmware' ;;
         'boot once:--grub-cfg') _labkit_files -f ;;
+        'boot once:--from') _labkit_files -f ;;
         'boot once:--color') _labkit_words 'auto always never' ;;
         'boot table:--color') _labkit_words 'auto always never' ;;
         'boot default show:--grub-cfg') _labkit_files -f ;;
         'boot default show:--grubenv') _labkit_files -f ;;
+        'boot default show:--bls') _labkit_files -f ;;
+        'boot default show:--file') _labkit_files -f ;;
+        'boot default show:--distribution') _labkit_words 'Debian Ubuntu Fedora openSUSE Arch unknown' ;;
         'boot default show:--color') _labkit_words 'auto always never' ;;
         'boot default set:--file') _labkit_files -f ;;
         'boot default set:--grub-cfg') _labkit_files -f ;;
+        'boot default set:--bls') _labkit_files -f ;;
+        'boot default set:--distribution') _labkit_words 'Debian Ubuntu Fedora openSUSE Arch unknown' ;;
         'boot default set:--color') _labkit_words 'auto always never' ;;
         'boot menu status:--grub-cfg') _labkit_files -f ;;
         'boot menu status:--grubenv') _labkit_files -f ;;
+        'boot menu status:--file') _labkit_files -f ;;
+        'boot menu status:--distribution') _labkit_words 'Debian Ubuntu Fedora openSUSE Arch unknown' ;;
         'boot menu status:--color') _labkit_words 'auto always never' ;;
         'boot menu show:--file') _labkit_files -f ;;
+        'boot menu show:--distribution') _labkit_words 'Debian Ubuntu Fedora openSUSE Arch unknown' ;;
         'boot menu show:--color') _labkit_words 'auto always never' ;;
         'boot menu hide:--file') _labkit_files -f ;;
+        'boot menu hide:--distribution') _labkit_words 'Debian Ubuntu Fedora openSUSE Arch unknown' ;;
         'boot menu hide:--color') _labkit_words 'auto always never' ;;
         'doctor:--color') _labkit_words 'auto always never' ;;
         'completion:--color') _labkit_words 'auto always never' ;;

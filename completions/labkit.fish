@@ -66,20 +66,21 @@ function __labkit_commands --description 'The commands below a path'
                 'paste' 'Judge somebody\'s pasted report: boot-info, boot-repair, a terminal, a forum post.' \
                 'collect' 'Store what `check` reads, with commands that only read, in one archive.' \
                 'diff' 'Say what changed between two collections, and which rules that concerns.' \
+                'entries' 'List the GRUB menu as a tree, and say which entry a default starts and why.' \
                 'explain' 'Explain a rule: what you see, why, how to check it by hand, the fix, how to undo it.' \
                 'lint' 'Check /etc/default/grub and its drop-ins: syntax, keys, values, quoting, duplicates.' \
-                'entries' 'List the GRUB menu as a tree, and say which entry a default starts and why.' \
+                'migrate' 'Plan Windows\' move to a larger disk: the layout and the commands; nothing is run.' \
                 'once' 'Print the command for starting an entry once; nothing is run.' \
                 'table' 'Show the partitions of fdisk, sfdisk, parted or lsblk output: roles, gaps, warnings.' \
                 'default' 'Show or set the entry that starts by default.' \
                 'menu' 'Show or hide the GRUB menu, and set its timeout.'
         case 'boot default'
             __labkit_offer \
-                'show' 'Show the entry that grub.cfg starts by default, and why.' \
+                'show' 'Show the entry that grub.cfg starts by default and why, and what the settings ask for.' \
                 'set' 'Set the entry that starts by default, by its id, in /etc/default/grub.'
         case 'boot menu'
             __labkit_offer \
-                'status' 'Show the timeout and style in force, and the lines that decide them.' \
+                'status' 'Show the timeout and style in force, the lines that decide them, and what overrides them.' \
                 'show' 'Show the menu at every start.' \
                 'hide' 'Hide the menu; Esc during the timeout still shows it.'
     end
@@ -615,6 +616,16 @@ function __labkit_options --description 'The options at a path'
                 '--json' 'Print one JSON document' \
                 '--color' 'When to use colours' \
                 '--help' 'Show this message and exit'
+        case 'boot entries'
+            __labkit_offer \
+                '--grub-cfg' 'The generated grub.cfg' \
+                '--grubenv' 'GRUB\'s environment block' \
+                '--bls' 'The folder loader/entries, where Linux is (BLS)' \
+                '--default' 'Resolve this GRUB_DEFAULT' \
+                '--distribution' 'Whose GRUB it is, if no os-release says so' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
         case 'boot explain'
             __labkit_offer \
                 '--list' 'List all rules' \
@@ -623,23 +634,26 @@ function __labkit_options --description 'The options at a path'
                 '--help' 'Show this message and exit'
         case 'boot lint'
             __labkit_offer \
+                '--distribution' 'Whose GRUB it is, if no os-release says so' \
                 '--format' 'How findings are written' \
                 '--json' 'Print one JSON document' \
                 '--color' 'When to use colours' \
                 '--help' 'Show this message and exit'
-        case 'boot entries'
+        case 'boot migrate'
             __labkit_offer \
-                '--grub-cfg' 'The generated grub.cfg' \
-                '--grubenv' 'GRUB\'s environment block' \
-                '--default' 'Resolve this GRUB_DEFAULT' \
+                '--from' 'The old disk\'s table; - reads stdin' \
+                '--to-size' 'The new disk: 1TB (10^12), 931GiB, or bytes' \
+                '--disk' 'The disk to move, of several' \
                 '--json' 'Print one JSON document' \
                 '--color' 'When to use colours' \
                 '--help' 'Show this message and exit'
         case 'boot once'
             __labkit_offer \
-                '--via' 'Who starts it; matters to BitLocker' \
+                '--via' 'Who starts it' \
                 '--grub-cfg' 'The generated grub.cfg' \
-                '--efibootmgr' 'Output of efibootmgr; - reads stdin' \
+                '--efibootmgr' 'Output of efibootmgr -v; - reads stdin' \
+                '--blkid' 'Output of blkid or lsblk: shows BitLocker' \
+                '--from' 'A computer\'s collected outputs' \
                 '--json' 'Print one JSON document' \
                 '--color' 'When to use colours' \
                 '--help' 'Show this message and exit'
@@ -655,6 +669,9 @@ function __labkit_options --description 'The options at a path'
             __labkit_offer \
                 '--grub-cfg' 'The generated grub.cfg' \
                 '--grubenv' 'GRUB\'s environment block' \
+                '--bls' 'The folder loader/entries, where Linux is (BLS)' \
+                '--file' 'The settings file to read or change' \
+                '--distribution' 'Whose GRUB it is, if no os-release says so' \
                 '--json' 'Print one JSON document' \
                 '--color' 'When to use colours' \
                 '--help' 'Show this message and exit'
@@ -662,6 +679,8 @@ function __labkit_options --description 'The options at a path'
             __labkit_offer \
                 '--file' 'The settings file to read or change' \
                 '--grub-cfg' 'The generated grub.cfg' \
+                '--bls' 'The folder loader/entries, where Linux is (BLS)' \
+                '--distribution' 'Whose GRUB it is, if no os-release says so' \
                 '-n' 'Show what would be done, and do nothing' \
                 '--dry-run' 'Show what would be done, and do nothing' \
                 '-y' 'Do it without asking' \
@@ -676,6 +695,8 @@ function __labkit_options --description 'The options at a path'
             __labkit_offer \
                 '--grub-cfg' 'The generated grub.cfg' \
                 '--grubenv' 'GRUB\'s environment block' \
+                '--file' 'The settings file to read or change' \
+                '--distribution' 'Whose GRUB it is, if no os-release says so' \
                 '--json' 'Print one JSON document' \
                 '--color' 'When to use colours' \
                 '--help' 'Show this message and exit'
@@ -683,6 +704,7 @@ function __labkit_options --description 'The options at a path'
             __labkit_offer \
                 '--timeout' '-1 waits for ever' \
                 '--file' 'The settings file to read or change' \
+                '--distribution' 'Whose GRUB it is, if no os-release says so' \
                 '-n' 'Show what would be done, and do nothing' \
                 '--dry-run' 'Show what would be done, and do nothing' \
                 '-y' 'Do it without asking' \
@@ -694,6 +716,7 @@ function __labkit_options --description 'The options at a path'
             __labkit_offer \
                 '--timeout' '-1 waits for ever' \
                 '--file' 'The settings file to read or change' \
+                '--distribution' 'Whose GRUB it is, if no os-release says so' \
                 '-n' 'Show what would be done, and do nothing' \
                 '--dry-run' 'Show what would be done, and do nothing' \
                 '-y' 'Do it without asking' \
@@ -802,26 +825,28 @@ function __labkit_valued --description 'The options at a path that take a value'
             printf '%s\n' '-o' '--output' '--root' '--color'
         case 'boot diff'
             printf '%s\n' '--color'
+        case 'boot entries'
+            printf '%s\n' '--grub-cfg' '--grubenv' '--bls' '--default' '--distribution' '--color'
         case 'boot explain'
             printf '%s\n' '--color'
         case 'boot lint'
-            printf '%s\n' '--format' '--color'
-        case 'boot entries'
-            printf '%s\n' '--grub-cfg' '--grubenv' '--default' '--color'
+            printf '%s\n' '--distribution' '--format' '--color'
+        case 'boot migrate'
+            printf '%s\n' '--from' '--to-size' '--disk' '--color'
         case 'boot once'
-            printf '%s\n' '--via' '--grub-cfg' '--efibootmgr' '--color'
+            printf '%s\n' '--via' '--grub-cfg' '--efibootmgr' '--blkid' '--from' '--color'
         case 'boot table'
             printf '%s\n' '--color'
         case 'boot default show'
-            printf '%s\n' '--grub-cfg' '--grubenv' '--color'
+            printf '%s\n' '--grub-cfg' '--grubenv' '--bls' '--file' '--distribution' '--color'
         case 'boot default set'
-            printf '%s\n' '--file' '--grub-cfg' '--color'
+            printf '%s\n' '--file' '--grub-cfg' '--bls' '--distribution' '--color'
         case 'boot menu status'
-            printf '%s\n' '--grub-cfg' '--grubenv' '--color'
+            printf '%s\n' '--grub-cfg' '--grubenv' '--file' '--distribution' '--color'
         case 'boot menu show'
-            printf '%s\n' '--timeout' '--file' '--color'
+            printf '%s\n' '--timeout' '--file' '--distribution' '--color'
         case 'boot menu hide'
-            printf '%s\n' '--timeout' '--file' '--color'
+            printf '%s\n' '--timeout' '--file' '--distribution' '--color'
         case 'doctor'
             printf '%s\n' '--color'
         case 'completion'
@@ -1381,23 +1406,37 @@ function __labkit_value --description 'The values of an option or of an argument
             __fish_complete_path (commandline -ct)
         case 'boot diff:1'
             __fish_complete_path (commandline -ct)
+        case 'boot entries:--grub-cfg'
+            __fish_complete_path (commandline -ct)
+        case 'boot entries:--grubenv'
+            __fish_complete_path (commandline -ct)
+        case 'boot entries:--bls'
+            __fish_complete_path (commandline -ct)
+        case 'boot entries:--default'
+            true
+        case 'boot entries:--distribution'
+            printf '%s\n' 'Debian' 'Ubuntu' 'Fedora' 'openSUSE' 'Arch' 'unknown'
+        case 'boot entries:--color'
+            printf '%s\n' 'auto' 'always' 'never'
         case 'boot explain:--color'
             printf '%s\n' 'auto' 'always' 'never'
         case 'boot explain:0'
             true
+        case 'boot lint:--distribution'
+            printf '%s\n' 'Debian' 'Ubuntu' 'Fedora' 'openSUSE' 'Arch' 'unknown'
         case 'boot lint:--format'
             printf '%s\n' 'text' 'json' 'sarif' 'github'
         case 'boot lint:--color'
             printf '%s\n' 'auto' 'always' 'never'
         case 'boot lint:0'
             __fish_complete_path (commandline -ct)
-        case 'boot entries:--grub-cfg'
-            __fish_complete_path (commandline -ct)
-        case 'boot entries:--grubenv'
-            __fish_complete_path (commandline -ct)
-        case 'boot entries:--default'
+        case 'boot migrate:--from'
             true
-        case 'boot entries:--color'
+        case 'boot migrate:--to-size'
+            true
+        case 'boot migrate:--disk'
+            true
+        case 'boot migrate:--color'
             printf '%s\n' 'auto' 'always' 'never'
         case 'boot once:--via'
             printf '%s\n' 'grub' 'firmware'
@@ -1405,6 +1444,10 @@ function __labkit_value --description 'The values of an option or of an argument
             __fish_complete_path (commandline -ct)
         case 'boot once:--efibootmgr'
             true
+        case 'boot once:--blkid'
+            true
+        case 'boot once:--from'
+            __fish_complete_path (commandline -ct)
         case 'boot once:--color'
             printf '%s\n' 'auto' 'always' 'never'
         case 'boot once:0'
@@ -1417,12 +1460,22 @@ function __labkit_value --description 'The values of an option or of an argument
             __fish_complete_path (commandline -ct)
         case 'boot default show:--grubenv'
             __fish_complete_path (commandline -ct)
+        case 'boot default show:--bls'
+            __fish_complete_path (commandline -ct)
+        case 'boot default show:--file'
+            __fish_complete_path (commandline -ct)
+        case 'boot default show:--distribution'
+            printf '%s\n' 'Debian' 'Ubuntu' 'Fedora' 'openSUSE' 'Arch' 'unknown'
         case 'boot default show:--color'
             printf '%s\n' 'auto' 'always' 'never'
         case 'boot default set:--file'
             __fish_complete_path (commandline -ct)
         case 'boot default set:--grub-cfg'
             __fish_complete_path (commandline -ct)
+        case 'boot default set:--bls'
+            __fish_complete_path (commandline -ct)
+        case 'boot default set:--distribution'
+            printf '%s\n' 'Debian' 'Ubuntu' 'Fedora' 'openSUSE' 'Arch' 'unknown'
         case 'boot default set:--color'
             printf '%s\n' 'auto' 'always' 'never'
         case 'boot default set:0'
@@ -1431,18 +1484,26 @@ function __labkit_value --description 'The values of an option or of an argument
             __fish_complete_path (commandline -ct)
         case 'boot menu status:--grubenv'
             __fish_complete_path (commandline -ct)
+        case 'boot menu status:--file'
+            __fish_complete_path (commandline -ct)
+        case 'boot menu status:--distribution'
+            printf '%s\n' 'Debian' 'Ubuntu' 'Fedora' 'openSUSE' 'Arch' 'unknown'
         case 'boot menu status:--color'
             printf '%s\n' 'auto' 'always' 'never'
         case 'boot menu show:--timeout'
             true
         case 'boot menu show:--file'
             __fish_complete_path (commandline -ct)
+        case 'boot menu show:--distribution'
+            printf '%s\n' 'Debian' 'Ubuntu' 'Fedora' 'openSUSE' 'Arch' 'unknown'
         case 'boot menu show:--color'
             printf '%s\n' 'auto' 'always' 'never'
         case 'boot menu hide:--timeout'
             true
         case 'boot menu hide:--file'
             __fish_complete_path (commandline -ct)
+        case 'boot menu hide:--distribution'
+            printf '%s\n' 'Debian' 'Ubuntu' 'Fedora' 'openSUSE' 'Arch' 'unknown'
         case 'boot menu hide:--color'
             printf '%s\n' 'auto' 'always' 'never'
         case 'doctor:--color'

@@ -1196,9 +1196,10 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
                 'paste' = 'Judge somebody''s pasted report: boot-info, boot-repair, a terminal, a forum post.'
                 'collect' = 'Store what `check` reads, with commands that only read, in one archive.'
                 'diff' = 'Say what changed between two collections, and which rules that concerns.'
+                'entries' = 'List the GRUB menu as a tree, and say which entry a default starts and why.'
                 'explain' = 'Explain a rule: what you see, why, how to check it by hand, the fix, how to undo it.'
                 'lint' = 'Check /etc/default/grub and its drop-ins: syntax, keys, values, quoting, duplicates.'
-                'entries' = 'List the GRUB menu as a tree, and say which entry a default starts and why.'
+                'migrate' = 'Plan Windows'' move to a larger disk: the layout and the commands; nothing is run.'
                 'once' = 'Print the command for starting an entry once; nothing is run.'
                 'table' = 'Show the partitions of fdisk, sfdisk, parted or lsblk output: roles, gaps, warnings.'
                 'default' = 'Show or set the entry that starts by default.'
@@ -1311,6 +1312,31 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
             )
             Repeats = $false
         }
+        'boot entries' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--grub-cfg' = 'The generated grub.cfg'
+                '--grubenv' = 'GRUB''s environment block'
+                '--bls' = 'The folder loader/entries, where Linux is (BLS)'
+                '--default' = 'Resolve this GRUB_DEFAULT'
+                '--distribution' = 'Whose GRUB it is, if no os-release says so'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--grub-cfg' = 'path'
+                '--grubenv' = 'path'
+                '--bls' = 'path'
+                '--default' = 'text'
+                '--distribution' = @('Debian', 'Ubuntu', 'Fedora', 'openSUSE', 'Arch', 'unknown')
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+            )
+            Repeats = $false
+        }
         'boot explain' = @{
             Commands = [ordered]@{
             }
@@ -1332,12 +1358,14 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
             Commands = [ordered]@{
             }
             Options = [ordered]@{
+                '--distribution' = 'Whose GRUB it is, if no os-release says so'
                 '--format' = 'How findings are written'
                 '--json' = 'Print one JSON document'
                 '--color' = 'When to use colours'
                 '--help' = 'Show this message and exit'
             }
             Values = @{
+                '--distribution' = @('Debian', 'Ubuntu', 'Fedora', 'openSUSE', 'Arch', 'unknown')
                 '--format' = @('text', 'json', 'sarif', 'github')
                 '--color' = @('auto', 'always', 'never')
             }
@@ -1346,21 +1374,21 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
             )
             Repeats = $false
         }
-        'boot entries' = @{
+        'boot migrate' = @{
             Commands = [ordered]@{
             }
             Options = [ordered]@{
-                '--grub-cfg' = 'The generated grub.cfg'
-                '--grubenv' = 'GRUB''s environment block'
-                '--default' = 'Resolve this GRUB_DEFAULT'
+                '--from' = 'The old disk''s table; - reads stdin'
+                '--to-size' = 'The new disk: 1TB (10^12), 931GiB, or bytes'
+                '--disk' = 'The disk to move, of several'
                 '--json' = 'Print one JSON document'
                 '--color' = 'When to use colours'
                 '--help' = 'Show this message and exit'
             }
             Values = @{
-                '--grub-cfg' = 'path'
-                '--grubenv' = 'path'
-                '--default' = 'text'
+                '--from' = 'text'
+                '--to-size' = 'text'
+                '--disk' = 'text'
                 '--color' = @('auto', 'always', 'never')
             }
             Arguments = @(
@@ -1371,9 +1399,11 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
             Commands = [ordered]@{
             }
             Options = [ordered]@{
-                '--via' = 'Who starts it; matters to BitLocker'
+                '--via' = 'Who starts it'
                 '--grub-cfg' = 'The generated grub.cfg'
-                '--efibootmgr' = 'Output of efibootmgr; - reads stdin'
+                '--efibootmgr' = 'Output of efibootmgr -v; - reads stdin'
+                '--blkid' = 'Output of blkid or lsblk: shows BitLocker'
+                '--from' = 'A computer''s collected outputs'
                 '--json' = 'Print one JSON document'
                 '--color' = 'When to use colours'
                 '--help' = 'Show this message and exit'
@@ -1382,6 +1412,8 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
                 '--via' = @('grub', 'firmware')
                 '--grub-cfg' = 'path'
                 '--efibootmgr' = 'text'
+                '--blkid' = 'text'
+                '--from' = 'path'
                 '--color' = @('auto', 'always', 'never')
             }
             Arguments = @(
@@ -1407,7 +1439,7 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
         }
         'boot default' = @{
             Commands = [ordered]@{
-                'show' = 'Show the entry that grub.cfg starts by default, and why.'
+                'show' = 'Show the entry that grub.cfg starts by default and why, and what the settings ask for.'
                 'set' = 'Set the entry that starts by default, by its id, in /etc/default/grub.'
             }
             Options = [ordered]@{
@@ -1425,6 +1457,9 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
             Options = [ordered]@{
                 '--grub-cfg' = 'The generated grub.cfg'
                 '--grubenv' = 'GRUB''s environment block'
+                '--bls' = 'The folder loader/entries, where Linux is (BLS)'
+                '--file' = 'The settings file to read or change'
+                '--distribution' = 'Whose GRUB it is, if no os-release says so'
                 '--json' = 'Print one JSON document'
                 '--color' = 'When to use colours'
                 '--help' = 'Show this message and exit'
@@ -1432,6 +1467,9 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
             Values = @{
                 '--grub-cfg' = 'path'
                 '--grubenv' = 'path'
+                '--bls' = 'path'
+                '--file' = 'path'
+                '--distribution' = @('Debian', 'Ubuntu', 'Fedora', 'openSUSE', 'Arch', 'unknown')
                 '--color' = @('auto', 'always', 'never')
             }
             Arguments = @(
@@ -1444,6 +1482,8 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
             Options = [ordered]@{
                 '--file' = 'The settings file to read or change'
                 '--grub-cfg' = 'The generated grub.cfg'
+                '--bls' = 'The folder loader/entries, where Linux is (BLS)'
+                '--distribution' = 'Whose GRUB it is, if no os-release says so'
                 '-n' = 'Show what would be done, and do nothing'
                 '--dry-run' = 'Show what would be done, and do nothing'
                 '-y' = 'Do it without asking'
@@ -1455,6 +1495,8 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
             Values = @{
                 '--file' = 'path'
                 '--grub-cfg' = 'path'
+                '--bls' = 'path'
+                '--distribution' = @('Debian', 'Ubuntu', 'Fedora', 'openSUSE', 'Arch', 'unknown')
                 '--color' = @('auto', 'always', 'never')
             }
             Arguments = @(
@@ -1464,7 +1506,7 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
         }
         'boot menu' = @{
             Commands = [ordered]@{
-                'status' = 'Show the timeout and style in force, and the lines that decide them.'
+                'status' = 'Show the timeout and style in force, the lines that decide them, and what overrides them.'
                 'show' = 'Show the menu at every start.'
                 'hide' = 'Hide the menu; Esc during the timeout still shows it.'
             }
@@ -1483,6 +1525,8 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
             Options = [ordered]@{
                 '--grub-cfg' = 'The generated grub.cfg'
                 '--grubenv' = 'GRUB''s environment block'
+                '--file' = 'The settings file to read or change'
+                '--distribution' = 'Whose GRUB it is, if no os-release says so'
                 '--json' = 'Print one JSON document'
                 '--color' = 'When to use colours'
                 '--help' = 'Show this message and exit'
@@ -1490,6 +1534,8 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
             Values = @{
                 '--grub-cfg' = 'path'
                 '--grubenv' = 'path'
+                '--file' = 'path'
+                '--distribution' = @('Debian', 'Ubuntu', 'Fedora', 'openSUSE', 'Arch', 'unknown')
                 '--color' = @('auto', 'always', 'never')
             }
             Arguments = @(
@@ -1502,6 +1548,7 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
             Options = [ordered]@{
                 '--timeout' = '-1 waits for ever'
                 '--file' = 'The settings file to read or change'
+                '--distribution' = 'Whose GRUB it is, if no os-release says so'
                 '-n' = 'Show what would be done, and do nothing'
                 '--dry-run' = 'Show what would be done, and do nothing'
                 '-y' = 'Do it without asking'
@@ -1513,6 +1560,7 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
             Values = @{
                 '--timeout' = 'text'
                 '--file' = 'path'
+                '--distribution' = @('Debian', 'Ubuntu', 'Fedora', 'openSUSE', 'Arch', 'unknown')
                 '--color' = @('auto', 'always', 'never')
             }
             Arguments = @(
@@ -1525,6 +1573,7 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
             Options = [ordered]@{
                 '--timeout' = '-1 waits for ever'
                 '--file' = 'The settings file to read or change'
+                '--distribution' = 'Whose GRUB it is, if no os-release says so'
                 '-n' = 'Show what would be done, and do nothing'
                 '--dry-run' = 'Show what would be done, and do nothing'
                 '-y' = 'Do it without asking'
@@ -1536,6 +1585,7 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
             Values = @{
                 '--timeout' = 'text'
                 '--file' = 'path'
+                '--distribution' = @('Debian', 'Ubuntu', 'Fedora', 'openSUSE', 'Arch', 'unknown')
                 '--color' = @('auto', 'always', 'never')
             }
             Arguments = @(

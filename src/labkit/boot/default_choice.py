@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING
 
 from labkit.boot.default_entry import entry_value, resolve_grub_default
@@ -10,6 +11,7 @@ from labkit.boot.menu import walk_entries
 from labkit.errors import InputError, RefusedError, UnmetError, UsageError
 
 if TYPE_CHECKING:
+    from labkit.boot.default_entry import Order
     from labkit.boot.grub_cfg import GrubCfg
     from labkit.boot.menu import MenuEntry
 
@@ -49,24 +51,25 @@ def find_entry(cfg: GrubCfg, wish: str) -> MenuEntry:
     return found[0]
 
 
-def setting_for(cfg: GrubCfg, entry: MenuEntry) -> str:
+def setting_for(cfg: GrubCfg, entry: MenuEntry, *, order: Order = "upstream") -> str:
     """Give the GRUB_DEFAULT that starts `entry`: its id, behind those of its submenus.
 
     Raises:
         RefusedError: The menu's entries come from BLS files, which GRUB_DEFAULT does not govern,
             or no value starts this entry alone.
     """
-    value = entry_value(cfg.entries, entry)
+    value = entry_value(cfg.entries, entry, order=order)
     if cfg.uses_bls:
         raise RefusedError(
             "the default of this menu is kept with the entries of /boot/loader/entries (BLS), "
             "not in GRUB_DEFAULT",
-            hint=f"run `sudo grub2-set-default '{value}'`",
+            hint=f"run `sudo grub2-set-default {shlex.quote(value)}`; "
+            "it holds where /etc/default/grub has GRUB_DEFAULT=saved",
             code="bls-overrides",
         )
     # grub-mkconfig writes the setting into double quotes.
     setting = re.sub(r'(["\\$])', r"\\\1", value)
-    if resolve_grub_default(setting, cfg).entry is not entry:
+    if resolve_grub_default(setting, cfg, order=order).entry is not entry:
         raise RefusedError(
             f"no value of GRUB_DEFAULT starts `{entry.title}` alone",
             hint="a submenu starts its first entry; name an entry inside it",

@@ -159,7 +159,9 @@ def resolve_grub_default(
     )
 
 
-def entry_value(entries: Sequence[MenuEntry], entry: MenuEntry) -> str:
+def entry_value(
+    entries: Sequence[MenuEntry], entry: MenuEntry, *, order: Order = "upstream"
+) -> str:
     """Give the value that starts `entry` whatever is added to the menu: ids joined with `>`.
 
     An id that GRUB would read as a number, or that an earlier entry has as well, cannot be used;
@@ -169,17 +171,17 @@ def entry_value(entries: Sequence[MenuEntry], entry: MenuEntry) -> str:
     menu = entries
     for number in entry.path.split(">"):
         chosen = menu[int(number)]
-        parts.append(_stable_name(menu, chosen) or number)
+        parts.append(_stable_name(menu, chosen, order) or number)
         menu = chosen.children
     return ">".join(parts)
 
 
-def _stable_name(menu: Sequence[MenuEntry], entry: MenuEntry) -> str | None:
+def _stable_name(menu: Sequence[MenuEntry], entry: MenuEntry, order: Order) -> str | None:
     for name in (entry.id, entry.title):
         quoted = name.replace(">", ">>")
         # A name that begins or ends with `>` cannot be told from the separator.
         if name and not name.startswith(">") and not name.endswith(">"):
-            step = _choose(menu, quoted, "upstream")
+            step = _choose(menu, quoted, order)
             if step.matched in {"id", "title"} and step.entry is entry:
                 return quoted
     return None

@@ -14,11 +14,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from labkit.boot.default_entry import Order
+
 __all__ = [
     "Distribution",
     "Family",
     "distribution_of",
+    "distribution_of_settings",
     "distribution_of_text",
+    "named_in_settings",
     "os_release_names",
 ]
 
@@ -60,6 +64,11 @@ class Distribution:
     update_command: str
     grubenv_command: str
     install_command: str
+
+    @property
+    def order(self) -> Order:
+        """In which order GRUB compares a default with numbers, titles and ids."""
+        return "fedora" if self.family is Family.FEDORA else "upstream"
 
 
 _DISTRIBUTIONS = {
@@ -160,3 +169,31 @@ def os_release_names(values: Mapping[str, str]) -> str:
     if "LMDE" in values.get("PRETTY_NAME", ""):
         return "debian"
     return f"{values.get('ID', '')} {values.get('ID_LIKE', '')}"
+
+
+_SETTINGS_LINE = re.compile(
+    r"^GRUB_DISTRIBUTOR=.*|^SUSE_.*|^.*(?:grub2-mkconfig|system-release|update-grub).*",
+    re.MULTILINE,
+)
+
+
+def distribution_of_settings(text: str) -> Distribution:
+    """Tell the distribution from the lines of /etc/default/grub that are typical of one."""
+    lines = _SETTINGS_LINE.findall(text)
+    lines.sort(key=lambda line: line.startswith("#"))  # A comment may be copied from elsewhere.
+    return distribution_of_text(*map(named_in_settings, lines))
+
+
+def named_in_settings(line: str) -> str:
+    """Name the distribution behind a typical line of /etc/default/grub; else the line itself."""
+    for sign, name in (
+        ("SUSE_", "opensuse"),
+        ("NAME:-Ubuntu", "ubuntu"),
+        ("system-release", "fedora"),
+        ("/boot/grub2/grub.cfg", "suse"),
+        ("lsb_release", "debian"),
+        ("update-grub", "debian"),
+    ):
+        if sign in line:
+            return name
+    return line

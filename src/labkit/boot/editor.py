@@ -68,21 +68,28 @@ def _lines(data: bytes) -> list[str]:
 
 
 def read_settings(path: Path, *, drop_ins: bool = True) -> GrubSettings:
-    """Read a settings file and, with `drop_ins`, the `*.cfg` of the folder `PATH.d` beside it.
+    """Read a settings file and, with `drop_ins`, the files that are sourced after it.
+
+    Those are the `*.cfg` of the folder `PATH.d`; behind a file of such a folder, its later ones.
 
     Raises:
         InputError: The file is missing, or is no text.
         UnmetError: It may not be read.
     """
-    folder = path.with_name(path.name + ".d")
     main = parse_default_grub(_read(path), name=str(path))
-    others = []
-    if drop_ins:
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
-            others = sorted(folder.glob("*.cfg"))
+    later = _later_files(path) if drop_ins else []
     return join_settings(
-        main, [parse_default_grub(_read(other), name=str(other)) for other in others]
+        main, [parse_default_grub(_read(other), name=str(other)) for other in later]
     )
+
+
+def _later_files(path: Path) -> list[Path]:
+    folder = path.with_name(path.name + ".d")
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+        if path.parent.suffix == ".d" and path.suffix == ".cfg":
+            return sorted(other for other in path.parent.glob("*.cfg") if other.name > path.name)
+        return sorted(folder.glob("*.cfg"))
+    return []
 
 
 def plan_edit(path: Path, changes: Mapping[str, str], *, drop_ins: bool = True) -> EditPlan:
@@ -133,7 +140,13 @@ def apply_edit(plan: EditPlan, now: datetime) -> Path | None:
         raise RefusedError(f"{plan.path} has changed in the meantime", hint="run the command again")
     with _explained(plan.path):
         backup = _back_up(plan.path, now)
-        _replace(plan.path, plan.after)
+        try:
+            _replace(plan.path, plan.after)
+        except BaseException:
+            # While both names mean one file, nothing was replaced and the second name is litter.
+            if backup.samefile(plan.path):
+                backup.unlink()
+            raise
     if _read(plan.path) != plan.after:
         raise LabkitError(
             f"{plan.path} does not hold what was written",

@@ -8,7 +8,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from labkit.boot.disks import Disk, is_optical, is_whole_disk, merge_disks, merge_partitions
-from labkit.boot.distributions import distribution_of_text, os_release_names
+from labkit.boot.distributions import (
+    distribution_of_text,
+    named_in_settings,
+    os_release_names,
+)
 from labkit.boot.facts import EnvironmentBlock, Facts
 from labkit.boot.kinds import Kind
 from labkit.boot.topics import Topic, topics_of
@@ -244,8 +248,8 @@ class _Joiner:
             *titles[:1],
             *stubs,
             *labels,
-            *(_named_in_settings(e.text) for e in distributor),
-            *(_named_in_settings(e.text) for e in comments),
+            *(named_in_settings(e.text) for e in distributor),
+            *(named_in_settings(e.text) for e in comments),
         )
 
     def _messages(self) -> Mapping[str, tuple[Evidence, ...]]:
@@ -317,18 +321,3 @@ def _with_complaints(disks: tuple[Disk, ...], complaints: list[Evidence]) -> tup
     if not complaints or len(disks) != 1:
         return disks
     return merge_disks((disks[0], Disk(disks[0].device, complaints=tuple(complaints))))
-
-
-def _named_in_settings(line: str) -> str:
-    """Name the distribution behind a typical line of /etc/default/grub."""
-    for sign, name in (
-        ("SUSE_", "opensuse"),
-        ("NAME:-Ubuntu", "ubuntu"),
-        ("system-release", "fedora"),
-        ("/boot/grub2/grub.cfg", "suse"),
-        ("lsb_release", "debian"),
-        ("update-grub", "debian"),
-    ):
-        if sign in line:
-            return name
-    return line

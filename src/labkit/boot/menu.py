@@ -49,7 +49,7 @@ class MenuEntry:
         title: What the menu shows.
         id: Its `--id`; its title where it has none, as GRUB does.
         kind: What it starts.
-        line: Where it begins in grub.cfg; 0 for an entry that a BLS file brings.
+        line: Where it begins in grub.cfg; for an entry of a BLS file, the line of `blscfg`.
         has_id: Whether it has an id of its own.
         conditional: Whether only the starting machine knows that it exists (it stands in an `if`
             that asks for the platform or for a file); later entries are numbered as if it did.

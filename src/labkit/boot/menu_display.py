@@ -1,20 +1,32 @@
-"""Whether the menu is shown, and for how long: what grub.cfg really does."""
+"""Whether the menu is shown, and for how long: in grub.cfg, and as the settings ask for."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from labkit.boot.distributions import Family
 from labkit.boot.grub_words import read_number
 
 if TYPE_CHECKING:
+    from labkit.boot.default_grub import GrubSettings, Setting
+    from labkit.boot.distributions import Distribution
     from labkit.boot.grub_cfg import GrubCfg
 
-__all__ = ["MenuDisplay", "MenuStyle", "menu_display", "style_and_timeout"]
+__all__ = [
+    "MenuDisplay",
+    "MenuStyle",
+    "PlannedDisplay",
+    "menu_display",
+    "planned_display",
+    "style_and_timeout",
+]
 
 MenuStyle = Literal["menu", "countdown", "hidden"]
 WAIT_FOREVER_S = -1
 """A timeout with this value waits until somebody chooses."""
+
+_DEFAULT_TIMEOUT = "5"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +86,65 @@ def style_and_timeout(style: str, timeout: str) -> tuple[MenuStyle, int]:
     if style == "countdown":
         return "countdown", seconds
     return "menu", seconds
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedDisplay:
+    """How the menu will appear by the settings, once grub.cfg is made from them.
+
+    Attributes:
+        style: The style; None where the shell computes it.
+        timeout_s: Seconds, -1 for ever; None where the shell computes it.
+        decided_by: The settings that decide, the style's first; none where both are defaults.
+        overrides: What shows or hides the menu in spite of them, in sentences.
+    """
+
+    style: MenuStyle | None
+    timeout_s: int | None
+    decided_by: tuple[Setting, ...] = ()
+    overrides: tuple[str, ...] = ()
+
+
+def planned_display(settings: GrubSettings, distribution: Distribution) -> PlannedDisplay:
+    """Say what 00_header makes of the settings (`make_timeout`), and what later scripts change.
+
+    GRUB_TIMEOUT is 5 where unset or empty; the old GRUB_HIDDEN_TIMEOUT counts only without
+    GRUB_TIMEOUT_STYLE, and its 0 only on Ubuntu.
+    """
+    used = [settings.settings.get("GRUB_TIMEOUT_STYLE"), settings.settings.get("GRUB_TIMEOUT")]
+    hidden = settings.settings.get("GRUB_HIDDEN_TIMEOUT")
+    style = settings.value("GRUB_TIMEOUT_STYLE") if used[0] else ""
+    counts = hidden is not None and hidden.value != ""
+    if style == "" and counts and _honours(hidden, distribution):
+        quiet = settings.value("GRUB_HIDDEN_TIMEOUT_QUIET") == "true"
+        style, used = "hidden" if quiet else "countdown", [hidden, None]
+    timeout = used[-1] or (hidden if used[0] is hidden else None)
+    seconds = _DEFAULT_TIMEOUT if timeout is None or timeout.value == "" else timeout.value
+    decided_by = tuple(setting for setting in used if setting is not None)
+    overrides = _overrides(distribution)
+    if style is None or seconds is None:
+        known = None if seconds is None else style_and_timeout("menu", seconds)[1]
+        return PlannedDisplay(None, known, decided_by, overrides)
+    effective, number = style_and_timeout(style, seconds)
+    return PlannedDisplay(effective, number, decided_by, overrides)
+
+
+def _honours(hidden: Setting | None, distribution: Distribution) -> bool:
+    """Whether GRUB_HIDDEN_TIMEOUT is used: Ubuntu's scripts use a zero, others ignore it."""
+    return hidden is not None and (hidden.value != "0" or distribution.family is Family.UBUNTU)
+
+
+def _overrides(distribution: Distribution) -> tuple[str, ...]:
+    if distribution.family is Family.UBUNTU:
+        return (
+            "beside another system 30_os-prober shows the menu, for 10 s where the timeout is 0",
+            "after a start that failed it is shown for GRUB_RECORDFAIL_TIMEOUT (30 s if unset)",
+        )
+    if distribution.family is Family.FEDORA:
+        return (
+            (
+                "menu_auto_hide=1 in the environment block hides it after a start that went well, "
+                "unless os-prober found another system"
+            ),
+        )
+    return ()

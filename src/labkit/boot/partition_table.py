@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from labkit.boot.facts import Facts
     from labkit.boot.findings import Finding
 
-__all__ = ["PartitionTable", "Row", "read_table"]
+__all__ = ["PartitionTable", "Row", "read_table", "table_facts"]
 
 _MIN_FREE_BYTES = 1 << 20
 _GPT_COPY_SECTORS = 33
@@ -67,6 +67,17 @@ def read_table(document: Document) -> PartitionTable:
     Raises:
         InputError: It is another tool's output, or holds no partition.
     """
+    facts = table_facts(document)
+    findings = [finding for rule in (*PARTITION_RULES, *ESP_RULES) for finding in rule.apply(facts)]
+    return PartitionTable(tuple(_rows(facts)), tuple(findings))
+
+
+def table_facts(document: Document) -> Facts:
+    """Read the disks and partitions of one tool's output, whichever tool it was.
+
+    Raises:
+        InputError: It is another tool's output, or holds no partition.
+    """
     kind = recognise(document)
     if kind not in TABLE_KINDS:
         what = f"output of {kind}" if kind else "nothing that labkit knows"
@@ -80,8 +91,7 @@ def read_table(document: Document) -> PartitionTable:
         raise facts.unread[0]
     if not facts.partitions and not facts.disks:
         raise InputError(f"{document.name} shows no partition", code="no-partitions")
-    findings = [finding for rule in (*PARTITION_RULES, *ESP_RULES) for finding in rule.apply(facts)]
-    return PartitionTable(tuple(_rows(facts)), tuple(findings))
+    return facts
 
 
 def _rows(facts: Facts) -> list[Row]:

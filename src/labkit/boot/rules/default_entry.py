@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from labkit.boot.distributions import Family
 from labkit.boot.findings import Confidence, Evidence, Severity
 from labkit.boot.rules.base import Effect, Hit, rule
 from labkit.boot.topics import Topic
@@ -46,7 +45,7 @@ def resolve(facts: Facts, value: str) -> Resolution | None:
         value,
         facts.menu.cfg,
         block.variables if block else None,
-        order="fedora" if facts.distribution.family is Family.FEDORA else "upstream",
+        order=facts.distribution.order,
     )
 
 

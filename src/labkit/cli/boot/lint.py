@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labkit.cli.boot.check import evidence_data
+from labkit.cli.boot.edit import SETTINGS
+from labkit.cli.boot.options import DistributionOption
 from labkit.cli.boot.tool import boot
 from labkit.cli.frame import Result
 from labkit.errors import ExitCode
@@ -36,15 +38,17 @@ _GITHUB_LEVELS = {"error": "error", "warn": "warning", "info": "notice"}
 
 @boot.command("labkit boot lint default_grub", "labkit boot lint --format sarif default_grub")
 def lint(
-    file: Annotated[Path, typer.Argument(help="The settings file.")] = Path("/etc/default/grub"),
+    file: Annotated[Path, typer.Argument(help="The settings file.")] = SETTINGS,
+    distribution: DistributionOption = None,
     format: Annotated[Format, typer.Option(help="How findings are written.")] = Format.TEXT,
 ) -> Result:
     """Check /etc/default/grub and its drop-ins: syntax, keys, values, quoting, duplicates."""
-    from labkit.boot.editor import read_settings
     from labkit.boot.findings import Severity
+    from labkit.boot.installed import system_settings
     from labkit.boot.settings_lint import lint_settings
 
-    findings = lint_settings(read_settings(file))
+    settings, _ = system_settings(file, family=distribution)
+    findings = lint_settings(settings)
     serious = any(finding.severity is not Severity.INFO for finding in findings)
     data = {"findings": [_data(finding) for finding in findings]}
     return Result(

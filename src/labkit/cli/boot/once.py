@@ -2,86 +2,145 @@
 
 from __future__ import annotations
 
-import shlex
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labkit.cli.boot.menu import CfgOption, read_menu
+from labkit.boot.via import Via
+from labkit.cli.boot.options import CfgOption
 from labkit.cli.boot.tool import boot, given_document
 from labkit.cli.frame import Result
-from labkit.errors import UnmetError
+from labkit.errors import LabkitError, UsageError
 
 if TYPE_CHECKING:
+    from labkit.boot.documents import Document
+    from labkit.boot.facts import Facts
+    from labkit.boot.one_time import GrubWay, OneTimeStart
     from labkit.cli.output import Output
 
-_BITLOCKER = (
-    "BitLocker: use the way in which Windows usually starts on this computer; changing between "
-    "GRUB and the firmware changes the measured boot path, and Windows asks for the recovery key"
-)
-
-
-class Via(StrEnum):
-    """Who starts the other system."""
-
-    GRUB = "grub"
-    FIRMWARE = "firmware"
+_TIMEOUT_S = 10
 
 
 @boot.command(
     "labkit boot once windows --grub-cfg grub.cfg",
     "labkit boot once windows --via firmware --efibootmgr efibootmgr.txt",
+    "labkit boot once windows --from boot.tar.gz",
 )
 def once(
-    entry: Annotated[str, typer.Argument(help="windows, or an id, title or path.")],
-    via: Annotated[Via, typer.Option(help="Who starts it; matters to BitLocker.")] = Via.GRUB,
+    entry: Annotated[
+        str, typer.Argument(help="windows; an id, title or path; a firmware entry, Boot0003.")
+    ],
+    via: Annotated[
+        Via | None,
+        typer.Option(help="Who starts it.", show_default="what suits this computer"),
+    ] = None,
     grub_cfg: CfgOption = None,
     efibootmgr: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Output of efibootmgr; - reads stdin.")
+        str | None, typer.Option(metavar="FILE", help="Output of efibootmgr -v; - reads stdin.")
+    ] = None,
+    blkid: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Output of blkid or lsblk: shows BitLocker."),
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="DIR or BUNDLE", help="A computer's collected outputs."),
     ] = None,
 ) -> Result:
     """Print the command for starting an entry once; nothing is run."""
-    command = _by_grub(entry, grub_cfg) if via is Via.GRUB else _by_firmware(entry, efibootmgr)
+    from labkit.boot.one_time import plan_one_time_start, uses_bitlocker
 
-    def show(output: Output) -> None:
-        output.line(command)
-        output.message(_BITLOCKER)
+    files = [file for file in (efibootmgr, blkid) if file is not None]
+    if source is not None and (files or grub_cfg is not None):
+        raise UsageError("choose one of --from and single inputs")
+    facts = _facts(source, files, own=grub_cfg is None)
+    bitlocker = uses_bitlocker(facts)
+    start = plan_one_time_start(
+        entry,
+        via=via,
+        grub=_grub_of(facts) if source else _grub(grub_cfg, own=not files, wanted=via is Via.GRUB),
+        firmware=facts.boot_list,
+        bitlocker=bitlocker,
+    )
+    data = {
+        "command": start.command,
+        "via": start.via,
+        "suits": start.suits,
+        "reason": start.reason,
+        "bitlocker": bitlocker,
+        "note": start.note or None,
+    }
+    return Result(data, lambda output: _show(output, start))
 
-    return Result({"command": command, "via": via, "note": _BITLOCKER}, show)
+
+def _show(output: Output, start: OneTimeStart) -> None:
+    output.line(start.command)
+    if start.via is not start.suits:
+        output.message(f"--via {start.suits} suits this computer better")
+    output.message(start.reason)
+    if start.note:
+        output.message(start.note)
 
 
-def _by_grub(entry: str, grub_cfg: Path | None) -> str:
-    from labkit.boot.default_choice import find_entry
-    from labkit.boot.default_entry import entry_value
+def _facts(source: Path | None, files: list[str], *, own: bool) -> Facts:
+    """Read what was given; without any of it, this computer's list and file systems."""
+    from labkit.boot.bundle import bundle_of, read_bundle
+    from labkit.boot.join import join
 
-    path, cfg = read_menu(grub_cfg)
-    value = entry_value(cfg.entries, find_entry(cfg, entry))
-    program = "grub2-reboot" if path.parent.name == "grub2" else "grub-reboot"
-    return f"sudo {program} {shlex.quote(value)} && sudo systemctl reboot"
+    if source is not None:
+        return join(read_bundle(source))
+    if files:
+        facts = join(bundle_of("inputs", [given_document(file) for file in files]))
+        if facts.unread:
+            raise facts.unread[0]
+        return facts
+    return join(bundle_of("this computer", _own_documents() if own else []))
 
 
-def _by_firmware(entry: str, efibootmgr: str | None) -> str:
+def _own_documents() -> list[Document]:
+    """Run the two commands that only read; what cannot be run is not known."""
     from labkit.boot.documents import Document
-    from labkit.boot.parse.efibootmgr import Starts, parse_efibootmgr
-    from labkit.programs import require_program, run_program
+    from labkit.programs import find_program, run_program
 
-    if efibootmgr is None:
-        result = run_program([require_program("efibootmgr")], timeout_s=10)
-        document = Document.of("efibootmgr", result.stdout + result.stderr)
-    else:
-        document = given_document(efibootmgr)
-    listed = parse_efibootmgr(document)
-    found = [
-        candidate
-        for candidate in listed.entries
-        if (candidate.starts is Starts.WINDOWS if entry == "windows" else candidate.label == entry)
-    ]
-    if not found:
-        raise UnmetError(
-            f"the firmware's list has no entry for `{entry}`",
-            hint="`labkit boot check` says why",
-            code="no-firmware-entry",
-        )
-    return f"sudo efibootmgr --bootnext {found[0].number:04X} && sudo systemctl reboot"
+    documents = []
+    for name, arguments in (
+        ("efibootmgr", ("-v",)),
+        ("lsblk", ("--json", "--output", "NAME,TYPE,FSTYPE,UUID,PARTUUID")),
+    ):
+        program = find_program(name)
+        if program is None:
+            continue
+        try:
+            result = run_program([program, *arguments], timeout_s=_TIMEOUT_S)
+        except LabkitError:
+            continue
+        documents.append(Document.of(name, result.stdout + result.stderr))
+    return documents
+
+
+def _grub(grub_cfg: Path | None, *, own: bool, wanted: bool) -> GrubWay | None:
+    """Read GRUB's menu where it was named, or may be this computer's."""
+    from labkit.boot.installed_menu import read_installed_menu
+    from labkit.boot.one_time import GrubWay
+
+    if grub_cfg is None and not own and not wanted:
+        return None
+    try:
+        menu = read_installed_menu(grub_cfg)
+    except LabkitError:
+        if grub_cfg is not None or wanted:
+            raise
+        return None
+    return GrubWay(menu.cfg, menu.reboot_program, menu.system.distribution.order)
+
+
+def _grub_of(facts: Facts) -> GrubWay | None:
+    from labkit.boot.one_time import GrubWay
+
+    if facts.menu is None or facts.menu.cfg is None:
+        return None
+    # Only GRUBs that are called grub2 have entry files.
+    is_grub2 = facts.menu.uses_bls or facts.distribution.grubenv_command.startswith("grub2")
+    program = "grub2-reboot" if is_grub2 else "grub-reboot"
+    return GrubWay(facts.menu.cfg, program, facts.distribution.order)
