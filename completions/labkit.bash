@@ -12,7 +12,7 @@ _labkit_node() {
     commands= options= valued= last=0 repeat=
     case "$1" in
         '')
-            commands='drops gopro tv boot doctor completion'
+            commands='drops gopro tv boot gpupv doctor completion'
             options='--version --color --help'
             valued='--color'
             ;;
@@ -294,6 +294,48 @@ _labkit_node() {
             options='--timeout --file --distribution -n --dry-run -y --yes --json --color --help'
             valued='--timeout --file --distribution --color'
             ;;
+        'gpupv')
+            commands='init plan check diff inventory-script doctor explain lint'
+            options='--help'
+            ;;
+        'gpupv init')
+            options='-o --output --json --color --help'
+            valued='-o --output --color'
+            ;;
+        'gpupv plan')
+            options='-o --output -n --dry-run --vm --gpu --vhdx --memory --vcpu --resolution --guest-user --percent --vram --address-bits --iso --vhd-size --switch --json --color --help'
+            valued='-o --output --vm --gpu --vhdx --memory --vcpu --resolution --guest-user --percent --vram --address-bits --iso --vhd-size --switch --color'
+            last=1
+            ;;
+        'gpupv check')
+            options='--json --color --help'
+            valued='--color'
+            last=1
+            ;;
+        'gpupv diff')
+            options='--json --color --help'
+            valued='--color'
+            last=2
+            ;;
+        'gpupv inventory-script')
+            options='-o --output --json --color --help'
+            valued='-o --output --color'
+            ;;
+        'gpupv doctor')
+            options='--text --plan --json --color --help'
+            valued='--text --plan --color'
+            last=1
+            ;;
+        'gpupv explain')
+            options='--text --list --json --color --help'
+            valued='--text --color'
+            last=1
+            ;;
+        'gpupv lint')
+            options='--json --color --help'
+            valued='--color'
+            last=1
+            ;;
         'doctor')
             options='--json --color --help'
             valued='--color'
@@ -445,6 +487,25 @@ _labkit_value() {
         'boot menu hide:--file') _labkit_files -f ;;
         'boot menu hide:--distribution') _labkit_words 'Debian Ubuntu Fedora openSUSE Arch unknown' ;;
         'boot menu hide:--color') _labkit_words 'auto always never' ;;
+        'gpupv init:-o'|'gpupv init:--output') _labkit_files -f ;;
+        'gpupv init:--color') _labkit_words 'auto always never' ;;
+        'gpupv plan:-o'|'gpupv plan:--output') _labkit_files -f ;;
+        'gpupv plan:--color') _labkit_words 'auto always never' ;;
+        'gpupv plan:0') _labkit_files -f ;;
+        'gpupv check:--color') _labkit_words 'auto always never' ;;
+        'gpupv check:0') _labkit_files -f ;;
+        'gpupv diff:--color') _labkit_words 'auto always never' ;;
+        'gpupv diff:0') _labkit_files -f ;;
+        'gpupv diff:1') _labkit_files -f ;;
+        'gpupv inventory-script:-o'|'gpupv inventory-script:--output') _labkit_files -f ;;
+        'gpupv inventory-script:--color') _labkit_words 'auto always never' ;;
+        'gpupv doctor:--text') _labkit_files -f ;;
+        'gpupv doctor:--plan') _labkit_files -f ;;
+        'gpupv doctor:--color') _labkit_words 'auto always never' ;;
+        'gpupv doctor:0') _labkit_files -f ;;
+        'gpupv explain:--color') _labkit_words 'auto always never' ;;
+        'gpupv lint:--color') _labkit_words 'auto always never' ;;
+        'gpupv lint:0') _labkit_files -f ;;
         'doctor:--color') _labkit_words 'auto always never' ;;
         'completion:--color') _labkit_words 'auto always never' ;;
         'completion:0') _labkit_words 'bash zsh fish powershell' ;;

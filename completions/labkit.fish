@@ -12,6 +12,7 @@ function __labkit_commands --description 'The commands below a path'
                 'gopro' 'Bring every file off a GoPro, verified and resumable.' \
                 'tv' 'Sideload apps to Android TVs over adb.' \
                 'boot' 'Say why a dual boot does not boot, and change its default.' \
+                'gpupv' 'A GPU for the Hyper-V guest, as scripts to read first.' \
                 'doctor' 'Show what labkit finds on this computer.' \
                 'completion' 'Print the completion script for a shell.'
         case 'drops'
@@ -83,6 +84,16 @@ function __labkit_commands --description 'The commands below a path'
                 'status' 'Show the timeout and style in force, the lines that decide them, and what overrides them.' \
                 'show' 'Show the menu at every start.' \
                 'hide' 'Hide the menu; Esc during the timeout still shows it.'
+        case 'gpupv'
+            __labkit_offer \
+                'init' 'Print a commented example specification.' \
+                'plan' 'Check a specification and write its script set.' \
+                'check' 'See that a script set is complete, unchanged and sound.' \
+                'diff' 'Show what changes from one specification to another.' \
+                'inventory-script' 'Write the read-only script that describes a host in host.json.' \
+                'doctor' 'Diagnose a host from host.json or from pasted output.' \
+                'explain' 'Explain a failure by its code, or recognise an error message.' \
+                'lint' 'Find known bad advice in a GPU-PV script or guide.'
     end
 end
 
@@ -724,6 +735,74 @@ function __labkit_options --description 'The options at a path'
                 '--json' 'Print one JSON document' \
                 '--color' 'When to use colours' \
                 '--help' 'Show this message and exit'
+        case 'gpupv'
+            __labkit_offer \
+                '--help' 'Show this message and exit'
+        case 'gpupv init'
+            __labkit_offer \
+                '-o' 'Write it to this file' \
+                '--output' 'Write it to this file' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'gpupv plan'
+            __labkit_offer \
+                '-o' 'Folder for the scripts' \
+                '--output' 'Folder for the scripts' \
+                '-n' 'Show what would be done, and do nothing' \
+                '--dry-run' 'Show what would be done, and do nothing' \
+                '--vm' 'Quick form: the virtual machine' \
+                '--gpu' 'Instance path, or auto' \
+                '--vhdx' 'The machine\'s disk' \
+                '--memory' 'Its memory, as 8GiB' \
+                '--vcpu' 'Its virtual processors' \
+                '--resolution' 'As 2560x1440' \
+                '--guest-user' 'For PS Direct' \
+                '--percent' 'Share, 1-100; advisory' \
+                '--vram' 'The card\'s memory' \
+                '--address-bits' 'Physical address bits of the host\'s CPU' \
+                '--iso' 'Create it: Windows image' \
+                '--vhd-size' 'Create it: disk size' \
+                '--switch' 'Create it: the switch' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'gpupv check'
+            __labkit_offer \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'gpupv diff'
+            __labkit_offer \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'gpupv inventory-script'
+            __labkit_offer \
+                '-o' 'Where to write the script' \
+                '--output' 'Where to write the script' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'gpupv doctor'
+            __labkit_offer \
+                '--text' 'Pasted output of Get-VMHostPartitionableGpu, Get-VMGpuPartitionAdapter, Get-VM' \
+                '--plan' 'A plan to compare the host with' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'gpupv explain'
+            __labkit_offer \
+                '--text' 'An error message, pasted' \
+                '--list' 'Show every code' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'gpupv lint'
+            __labkit_offer \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
         case 'doctor'
             __labkit_offer \
                 '--json' 'Print one JSON document' \
@@ -847,6 +926,22 @@ function __labkit_valued --description 'The options at a path that take a value'
             printf '%s\n' '--timeout' '--file' '--distribution' '--color'
         case 'boot menu hide'
             printf '%s\n' '--timeout' '--file' '--distribution' '--color'
+        case 'gpupv init'
+            printf '%s\n' '-o' '--output' '--color'
+        case 'gpupv plan'
+            printf '%s\n' '-o' '--output' '--vm' '--gpu' '--vhdx' '--memory' '--vcpu' '--resolution' '--guest-user' '--percent' '--vram' '--address-bits' '--iso' '--vhd-size' '--switch' '--color'
+        case 'gpupv check'
+            printf '%s\n' '--color'
+        case 'gpupv diff'
+            printf '%s\n' '--color'
+        case 'gpupv inventory-script'
+            printf '%s\n' '-o' '--output' '--color'
+        case 'gpupv doctor'
+            printf '%s\n' '--text' '--plan' '--color'
+        case 'gpupv explain'
+            printf '%s\n' '--text' '--color'
+        case 'gpupv lint'
+            printf '%s\n' '--color'
         case 'doctor'
             printf '%s\n' '--color'
         case 'completion'
@@ -1506,6 +1601,74 @@ function __labkit_value --description 'The values of an option or of an argument
             printf '%s\n' 'Debian' 'Ubuntu' 'Fedora' 'openSUSE' 'Arch' 'unknown'
         case 'boot menu hide:--color'
             printf '%s\n' 'auto' 'always' 'never'
+        case 'gpupv init:-o' 'gpupv init:--output'
+            __fish_complete_path (commandline -ct)
+        case 'gpupv init:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'gpupv plan:-o' 'gpupv plan:--output'
+            __fish_complete_path (commandline -ct)
+        case 'gpupv plan:--vm'
+            true
+        case 'gpupv plan:--gpu'
+            true
+        case 'gpupv plan:--vhdx'
+            true
+        case 'gpupv plan:--memory'
+            true
+        case 'gpupv plan:--vcpu'
+            true
+        case 'gpupv plan:--resolution'
+            true
+        case 'gpupv plan:--guest-user'
+            true
+        case 'gpupv plan:--percent'
+            true
+        case 'gpupv plan:--vram'
+            true
+        case 'gpupv plan:--address-bits'
+            true
+        case 'gpupv plan:--iso'
+            true
+        case 'gpupv plan:--vhd-size'
+            true
+        case 'gpupv plan:--switch'
+            true
+        case 'gpupv plan:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'gpupv plan:0'
+            __fish_complete_path (commandline -ct)
+        case 'gpupv check:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'gpupv check:0'
+            __fish_complete_path (commandline -ct)
+        case 'gpupv diff:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'gpupv diff:0'
+            __fish_complete_path (commandline -ct)
+        case 'gpupv diff:1'
+            __fish_complete_path (commandline -ct)
+        case 'gpupv inventory-script:-o' 'gpupv inventory-script:--output'
+            __fish_complete_path (commandline -ct)
+        case 'gpupv inventory-script:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'gpupv doctor:--text'
+            __fish_complete_path (commandline -ct)
+        case 'gpupv doctor:--plan'
+            __fish_complete_path (commandline -ct)
+        case 'gpupv doctor:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'gpupv doctor:0'
+            __fish_complete_path (commandline -ct)
+        case 'gpupv explain:--text'
+            true
+        case 'gpupv explain:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'gpupv explain:0'
+            true
+        case 'gpupv lint:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'gpupv lint:0'
+            __fish_complete_path (commandline -ct)
         case 'doctor:--color'
             printf '%s\n' 'auto' 'always' 'never'
         case 'completion:--color'

@@ -11,6 +11,7 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
                 'gopro' = 'Bring every file off a GoPro, verified and resumable.'
                 'tv' = 'Sideload apps to Android TVs over adb.'
                 'boot' = 'Say why a dual boot does not boot, and change its default.'
+                'gpupv' = 'A GPU for the Hyper-V guest, as scripts to read first.'
                 'doctor' = 'Show what labkit finds on this computer.'
                 'completion' = 'Print the completion script for a shell.'
             }
@@ -1589,6 +1590,200 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
                 '--color' = @('auto', 'always', 'never')
             }
             Arguments = @(
+            )
+            Repeats = $false
+        }
+        'gpupv' = @{
+            Commands = [ordered]@{
+                'init' = 'Print a commented example specification.'
+                'plan' = 'Check a specification and write its script set.'
+                'check' = 'See that a script set is complete, unchanged and sound.'
+                'diff' = 'Show what changes from one specification to another.'
+                'inventory-script' = 'Write the read-only script that describes a host in host.json.'
+                'doctor' = 'Diagnose a host from host.json or from pasted output.'
+                'explain' = 'Explain a failure by its code, or recognise an error message.'
+                'lint' = 'Find known bad advice in a GPU-PV script or guide.'
+            }
+            Options = [ordered]@{
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+            }
+            Arguments = @(
+            )
+            Repeats = $false
+        }
+        'gpupv init' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '-o' = 'Write it to this file'
+                '--output' = 'Write it to this file'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '-o' = 'path'
+                '--output' = 'path'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+            )
+            Repeats = $false
+        }
+        'gpupv plan' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '-o' = 'Folder for the scripts'
+                '--output' = 'Folder for the scripts'
+                '-n' = 'Show what would be done, and do nothing'
+                '--dry-run' = 'Show what would be done, and do nothing'
+                '--vm' = 'Quick form: the virtual machine'
+                '--gpu' = 'Instance path, or auto'
+                '--vhdx' = 'The machine''s disk'
+                '--memory' = 'Its memory, as 8GiB'
+                '--vcpu' = 'Its virtual processors'
+                '--resolution' = 'As 2560x1440'
+                '--guest-user' = 'For PS Direct'
+                '--percent' = 'Share, 1-100; advisory'
+                '--vram' = 'The card''s memory'
+                '--address-bits' = 'Physical address bits of the host''s CPU'
+                '--iso' = 'Create it: Windows image'
+                '--vhd-size' = 'Create it: disk size'
+                '--switch' = 'Create it: the switch'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '-o' = 'path'
+                '--output' = 'path'
+                '--vm' = 'text'
+                '--gpu' = 'text'
+                '--vhdx' = 'text'
+                '--memory' = 'text'
+                '--vcpu' = 'text'
+                '--resolution' = 'text'
+                '--guest-user' = 'text'
+                '--percent' = 'text'
+                '--vram' = 'text'
+                '--address-bits' = 'text'
+                '--iso' = 'text'
+                '--vhd-size' = 'text'
+                '--switch' = 'text'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'path'
+            )
+            Repeats = $false
+        }
+        'gpupv check' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'path'
+            )
+            Repeats = $false
+        }
+        'gpupv diff' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'path'
+                , 'path'
+            )
+            Repeats = $false
+        }
+        'gpupv inventory-script' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '-o' = 'Where to write the script'
+                '--output' = 'Where to write the script'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '-o' = 'path'
+                '--output' = 'path'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+            )
+            Repeats = $false
+        }
+        'gpupv doctor' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--text' = 'Pasted output of Get-VMHostPartitionableGpu, Get-VMGpuPartitionAdapter, Get-VM'
+                '--plan' = 'A plan to compare the host with'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--text' = 'path'
+                '--plan' = 'path'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'path'
+            )
+            Repeats = $false
+        }
+        'gpupv explain' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--text' = 'An error message, pasted'
+                '--list' = 'Show every code'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--text' = 'text'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'text'
+            )
+            Repeats = $false
+        }
+        'gpupv lint' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'path'
             )
             Repeats = $false
         }

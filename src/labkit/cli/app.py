@@ -37,6 +37,7 @@ TOOLS: dict[str, tuple[str, str]] = {
     "gopro": ("labkit.cli.gopro", "Bring every file off a GoPro, verified and resumable."),
     "tv": ("labkit.cli.tv", "Sideload apps to Android TVs over adb."),
     "boot": ("labkit.cli.boot", "Say why a dual boot does not boot, and change its default."),
+    "gpupv": ("labkit.cli.gpupv", "A GPU for the Hyper-V guest, as scripts to read first."),
     "doctor": ("labkit.cli.doctor", "Show what labkit finds on this computer."),
     "completion": ("labkit.cli.completion", "Print the completion script for a shell."),
 }

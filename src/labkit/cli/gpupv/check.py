@@ -1,0 +1,42 @@
+"""`labkit gpupv check`: is a script set what was generated."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labkit.cli.frame import Result
+from labkit.cli.gpupv.tool import gpupv as tool
+from labkit.errors import ExitCode
+
+if TYPE_CHECKING:
+    from labkit.cli.output import Output
+
+
+@tool.command("labkit gpupv check scripts")
+def check(
+    folder: Annotated[Path, typer.Argument(help="The folder of the script set.")],
+) -> Result:
+    """See that a script set is complete, unchanged and sound."""
+    from labkit.gpupv.script_set import check_set
+
+    report = check_set(folder)
+
+    def text(out: Output) -> None:
+        for problem in report.problems:
+            place = problem.path if problem.line is None else f"{problem.path}:{problem.line}"
+            out.line(f"{out.style(place, 'bad')}: {problem.message}")
+        count = f"{len(report.files)} files"
+        if report.problems:
+            out.line(f"{count}, {len(report.problems)} problems")
+        else:
+            out.line(out.style(f"{count}: complete, unchanged, ASCII, CRLF, well-formed", "good"))
+
+    data = {
+        "files": [{"path": path, "sha256": digest} for path, digest in report.files.items()],
+        "problems": [asdict(problem) for problem in report.problems],
+    }
+    return Result(data, text, ExitCode.NO if report.problems else ExitCode.OK)

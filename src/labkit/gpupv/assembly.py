@@ -1,0 +1,156 @@
+"""From a specification to the texts of the script set.
+
+The bodies are constant files of this package. A body names shared functions by a line
+`# labkit: include NAME`, and its data by `# labkit: plan`; the plan block is the one place where
+the user's values stand. Equal specifications give equal bytes on every platform.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labkit import __version__
+from labkit.gpupv.literals import literal
+from labkit.gpupv.settings import plan_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from labkit.gpupv.literals import Data
+    from labkit.gpupv.settings import MachineValues
+    from labkit.gpupv.spec import Spec, VirtualMachine
+
+__all__ = ["MANIFEST", "SCRIPTS", "example_text", "inventory_script", "plan_data", "plan_scripts"]
+
+SCRIPTS = {
+    "00-Inventory.ps1": "writes host.json for `labkit gpupv doctor`; changes nothing",
+    "01-Preflight.ps1": "checks the host against this plan; changes nothing",
+    "05-New-VM.ps1": "creates the virtual machines that the plan asks for",
+    "10-Apply.ps1": "sets memory, memory-mapped space and GPU adapters",
+    "20-Sync-Drivers.ps1": "copies the host's GPU driver into the guest's disk",
+    "30-Verify-Guest.ps1": "run inside the guest: is the GPU alive; changes nothing",
+    "31-Verify-Host.ps1": "checks every setting against this plan; changes nothing",
+    "40-Display.ps1": "sets the resolution of the console",
+    "90-Rollback.ps1": "puts back what 10-Apply and 20-Sync-Drivers changed",
+}
+"""The scripts in the order in which they are run, and what each does."""
+
+MANIFEST = "manifest.json"
+README = "README.txt"
+_GUEST = "30-Verify-Guest.ps1"
+"""It is copied into a guest, which need not learn of the host's other machines."""
+
+_FOLDER = Path(__file__).parent / "scripts"
+_INCLUDE = "# labkit: include "
+_PLAN = "# labkit: plan"
+
+
+def plan_scripts(spec: Spec) -> dict[str, str]:
+    """Write the script set: file name -> text, ASCII, lines ending in CRLF.
+
+    Raises:
+        SpecError: A memory-mapped space that the host's CPU does not reach.
+    """
+    data = plan_data(spec)
+    public = {key: data[key] for key in ("Tool", "Hash", "Name")}
+    files = {
+        name: _crlf(_assembled(name, f"$Plan = {literal(public if name == _GUEST else data)}"))
+        for name in SCRIPTS
+    }
+    files[README] = _crlf(_readme(str(data["Hash"])))
+    files[MANIFEST] = _manifest(files, str(data["Hash"]))
+    return files
+
+
+def inventory_script() -> str:
+    """Return the read-only script that writes host.json, as in every set."""
+    return _crlf(_assembled("00-Inventory.ps1", ""))
+
+
+def example_text() -> str:
+    """Return a commented example specification, TOML."""
+    return (Path(__file__).parent / "example.toml").read_text(encoding="ascii")
+
+
+def _manifest(files: Mapping[str, str], plan_hash: str) -> str:
+    manifest = {
+        "labkit": __version__,
+        "plan_sha256": plan_hash,
+        "files": {
+            name: hashlib.sha256(text.encode("ascii")).hexdigest()
+            for name, text in sorted(files.items())
+        },
+    }
+    return _crlf(json.dumps(manifest, indent=2) + "\n")
+
+
+def plan_data(spec: Spec) -> dict[str, Data]:
+    """Return what the `$Plan` block of every script holds, with the hash of all the rest."""
+    numbers = plan_settings(spec).values
+    plan: dict[str, Data] = {
+        "Name": spec.name,
+        "AllowPolicy": spec.host.allow_policy,
+        "Machines": [
+            _machine(spec, machine, values)
+            for machine, values in zip(spec.machines, numbers, strict=True)
+        ],
+    }
+    canonical = json.dumps(plan, sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(canonical.encode("ascii")).hexdigest()
+    return {"Tool": f"labkit {__version__}", "Hash": digest, **plan}
+
+
+def _machine(spec: Spec, machine: VirtualMachine, values: MachineValues) -> dict[str, Data]:
+    create: Data = None
+    if machine.create:
+        new = machine.create
+        create = {"Iso": new.iso, "VhdBytes": new.vhd_size_bytes, "Switch": new.switch}
+    width, height = machine.resolution or (None, None)
+    return {
+        "Name": machine.name,
+        "Id": machine.id,
+        "Vhdx": machine.vhdx,
+        "Gpus": [spec.gpu(key).path for key in machine.gpus],
+        "Percent": machine.percent,
+        "RemoveOtherAdapters": machine.remove_other_adapters,
+        "MemoryBytes": machine.memory_bytes,
+        "ProcessorCount": machine.vcpu,
+        "LowMmioBytes": values.low_bytes,
+        "HighMmioBytes": values.high_bytes,
+        "StopAction": machine.stop_action,
+        "Width": width,
+        "Height": height,
+        "ResolutionType": machine.resolution_type,
+        "GuestUser": machine.guest_user,
+        "Create": create,
+    }
+
+
+def _assembled(name: str, plan_block: str) -> str:
+    lines: list[str] = []
+    for line in _body(name).splitlines():
+        if line.startswith(_INCLUDE):
+            lines += _body(f"shared/{line.removeprefix(_INCLUDE)}.ps1").rstrip().split("\n")
+        elif line == _PLAN:
+            lines += plan_block.split("\n")
+        else:
+            lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+@cache
+def _body(name: str) -> str:
+    return (_FOLDER / name).read_text(encoding="ascii")
+
+
+def _readme(plan_hash: str) -> str:
+    order = "\n".join(f"  {name:<22}{what}" for name, what in SCRIPTS.items())
+    return _body("README.txt").replace("@ORDER@", order).replace("@HASH@", plan_hash)
+
+
+def _crlf(text: str) -> str:
+    return text.replace("\n", "\r\n")

@@ -1,0 +1,313 @@
+"""Reading the tables of a specification: what each may hold, and every problem at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from labkit.gpupv import values
+from labkit.gpupv.spec import Gpu, Host, NewMachine, Problem, VirtualMachine
+from labkit.gpupv.toml_lines import line_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from labkit.gpupv.toml_lines import KeyPath
+
+__all__ = ["Values", "read_table"]
+
+Values = dict[str, Any]
+"""Checked values by the name of the attribute that they become."""
+
+MAX_SHARES = 32
+"""How many partition adapters one card carries at most (Microsoft, GPU partitioning)."""
+
+RESOLUTION_TYPES = ("Maximum", "Single")
+STOP_ACTIONS = ("ShutDown", "TurnOff")
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    check: Callable[[str], object]
+    attribute: str = ""
+    required: bool = False
+    number: bool = False
+
+
+def _one_of(choices: Sequence[str], text: str) -> str:
+    for choice in choices:
+        if choice.lower() == text.lower():
+            return choice
+    raise ValueError(f"is none of {', '.join(choices)}")
+
+
+def _refused(reason: str) -> Callable[[str], object]:
+    def check(_: str) -> object:
+        raise ValueError(reason)
+
+    return check
+
+
+def _stop_action(text: str) -> str:
+    if text.lower() == "save":
+        raise ValueError("is Save, which a virtual machine with a GPU cannot do; use ShutDown")
+    return _one_of(STOP_ACTIONS, text)
+
+
+_Schema = dict[str, "_Key | type[bool]"]
+
+_NO_PASSWORD = _Key(
+    _refused("must not stand in a plan or a script; the scripts ask for it with Get-Credential")
+)
+_TOP: _Schema = {"name": _Key(values.existing_name)}
+_HOST: _Schema = {
+    "memory": _Key(partial(values.size, least=2**30, most=2**50), "memory_bytes"),
+    "address_bits": _Key(partial(values.whole_number, least=32, most=57), number=True),
+    "allow_policy": bool,
+}
+_GPU: _Schema = {
+    "key": _Key(values.existing_name),
+    "path": _Key(values.instance_path, required=True),
+    "vram": _Key(values.card_memory, "vram_bytes"),
+}
+_CREATE: _Schema = {
+    "iso": _Key(values.image_path, required=True),
+    "vhd_size": _Key(values.vhd_size, "vhd_size_bytes", required=True),
+    "switch": _Key(values.existing_name),
+}
+_MACHINE: _Schema = {
+    "name": _Key(values.existing_name),
+    "id": _Key(values.guid),
+    "vhdx": _Key(values.vhdx_path, required=True),
+    "memory": _Key(values.memory, "memory_bytes"),
+    "vcpu": _Key(partial(values.whole_number, least=1, most=2048), number=True),
+    "resolution": _Key(values.resolution),
+    "resolution_type": _Key(partial(_one_of, RESOLUTION_TYPES)),
+    "guest_user": _Key(values.account),
+    "guest_password": _NO_PASSWORD,
+    "password": _NO_PASSWORD,
+    "percent": _Key(partial(values.whole_number, least=1, most=100), number=True),
+    "mmio_low": _Key(values.low_space, "mmio_low_bytes"),
+    "mmio_high": _Key(values.high_space, "mmio_high_bytes"),
+    "stop_action": _Key(_stop_action),
+    "remove_other_adapters": bool,
+}
+
+
+def read_table(
+    table: Mapping[str, object], lines: Mapping[KeyPath, int] | None
+) -> tuple[Values, list[Problem]]:
+    """Read a whole specification: the arguments of `Spec`, and every problem on the way."""
+    reader = _Reader(lines)
+    return reader.spec(table), reader.problems
+
+
+class _Reader:
+    """Reads tables and collects every problem on the way."""
+
+    def __init__(self, lines: Mapping[KeyPath, int] | None) -> None:
+        self._lines = lines
+        self.problems: list[Problem] = []
+
+    def spec(self, table: Mapping[str, object]) -> Values:
+        top = self._table(table, (), _TOP, nested=("host", "gpu", "vm"))
+        host = self._table(self._sub_table(table, "host"), ("host",), _HOST)
+        gpus = [self._gpu(item, index) for index, item in enumerate(self._tables(table, "gpu"))]
+        machines = [
+            self._machine(item, index, [str(gpu["key"]) for gpu in gpus])
+            for index, item in enumerate(self._tables(table, "vm"))
+        ]
+        self._cross_check(gpus, machines, host)
+        if self.problems:
+            return {}
+        return {
+            "name": top.get("name", "gpupv"),
+            "host": Host(**host),
+            "gpus": tuple(Gpu(**gpu) for gpu in gpus),
+            "machines": tuple(VirtualMachine(**machine) for machine in machines),
+        }
+
+    def _gpu(self, item: Mapping[str, object], index: int) -> Values:
+        gpu = self._table(item, ("gpu", index), _GPU)
+        gpu.setdefault("key", f"gpu{index + 1}")
+        if gpu.get("path") == "auto":
+            gpu["path"] = None
+        return gpu
+
+    def _machine(self, item: Mapping[str, object], index: int, cards: Sequence[str]) -> Values:
+        place: KeyPath = ("vm", index)
+        machine = self._table(item, place, _MACHINE, nested=("create", "gpus"))
+        if "create" in item:
+            new = self._table(self._sub_table(item, "create", place), (*place, "create"), _CREATE)
+            self._checked(values.new_name, item.get("name"), (*place, "name"))
+            machine["create"] = None if self.problems else NewMachine(**new)
+            if "memory" not in item:
+                self._problem((*place, "create"), "a new virtual machine needs `memory`")
+            if "id" in item:
+                self._problem((*place, "id"), "a machine that is yet to be created has no id")
+        elif "id" in item:
+            machine.setdefault("name", machine["id"])
+        if "name" not in machine:
+            self._problem((*place, "name"), "is missing")
+        machine["gpus"] = self._cards(item, place, cards)
+        return machine
+
+    def _cards(
+        self, item: Mapping[str, object], place: KeyPath, cards: Sequence[str]
+    ) -> tuple[str, ...]:
+        where = (*place, "gpus")
+        wanted = item.get("gpus", list(cards[:1]) if len(cards) == 1 else None)
+        if wanted is None:
+            self._problem(where, 'there are several cards: say which, as in gpus = ["gpu1"]')
+            return ()
+        if not isinstance(wanted, list) or not all(isinstance(name, str) for name in wanted):
+            self._problem(where, 'is a list of card keys, as in ["gpu1"]')
+            return ()
+        for name, count in Counter(wanted).items():
+            if name not in cards:
+                self._problem(where, f"no [[gpu]] has the key {name!a}{_likely(name, cards)}")
+            if count > 1:
+                self._problem(where, f"names the card {name!a} twice")
+        if not wanted:
+            self._problem(where, "names no card")
+        return tuple(wanted)
+
+    # -- checks across tables
+
+    def _cross_check(self, gpus: list[Values], machines: list[Values], host: Values) -> None:
+        if not gpus:
+            self._problem(("gpu",), 'there is no card: add [[gpu]] with path = "auto" or a path')
+        if not machines:
+            self._problem(("vm",), "there is no virtual machine: add [[vm]]")
+        self._unique("gpu", "key", gpus, str)
+        self._unique("gpu", "path", gpus, str.upper)
+        self._unique("vm", "vhdx", machines, str.lower)
+        self._unique("vm", "id", machines, str)
+        unnamed = [machine if machine.get("id") is None else {} for machine in machines]
+        self._unique("vm", "name", unnamed, str, "; give each its `id`")
+        autos = [index for index, gpu in enumerate(gpus) if gpu.get("path", "") is None]
+        if autos and len(gpus) > 1:
+            message = '"auto" stands for the host\'s only card; give each of several its path'
+            self._problem(("gpu", autos[0], "path"), message)
+        users = Counter(name for machine in machines for name in machine["gpus"])
+        for index, gpu in enumerate(gpus):
+            if users[gpu["key"]] > MAX_SHARES:
+                message = f"{users[gpu['key']]} virtual machines share it; {MAX_SHARES} can"
+                self._problem(("gpu", index), message)
+        self._memory_fits(machines, host)
+
+    def _memory_fits(self, machines: list[Values], host: Values) -> None:
+        total = sum(machine.get("memory_bytes") or 0 for machine in machines)
+        if host.get("memory_bytes") and total > host["memory_bytes"]:
+            self._problem(
+                ("host", "memory"),
+                f"the virtual machines have {values.show_size(total)} together, the host "
+                f"{values.show_size(host['memory_bytes'])}; they cannot all run",
+            )
+
+    def _unique(
+        self,
+        table: str,
+        key: str,
+        items: list[Values],
+        fold: Callable[[str], str],
+        way_out: str = "",
+    ) -> None:
+        seen: dict[str, int] = {}
+        for index, item in enumerate(items):
+            if not isinstance(item.get(key), str):
+                continue
+            first = seen.setdefault(fold(item[key]), index)
+            if first != index:
+                message = f"is the same as that of {table}[{first + 1}]{way_out}"
+                self._problem((table, index, key), message)
+
+    # -- reading a table
+
+    def _table(
+        self,
+        item: Mapping[str, object],
+        place: KeyPath,
+        schema: _Schema,
+        nested: Sequence[str] = (),
+    ) -> Values:
+        found: Values = {}
+        for name, value in item.items():
+            if name in nested:
+                continue
+            if name not in schema:
+                known = [*schema, *nested]
+                self._problem((*place, name), f"there is no such key{_likely(name, known)}")
+                continue
+            key = schema[name]
+            if key is bool:
+                if not isinstance(value, bool):
+                    self._problem((*place, name), "is true or false, without quotes")
+                found[name] = value
+            elif isinstance(key, _Key):
+                found[key.attribute or name] = self._value(key, value, (*place, name))
+        for name, key in schema.items():
+            if isinstance(key, _Key) and key.required and name not in item:
+                self._problem((*place, name), "is missing")
+        return found
+
+    def _value(self, key: _Key, value: object, place: KeyPath) -> object:
+        if key.number and isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        return self._checked(key.check, value, place)
+
+    def _checked(self, check: Callable[[str], object], value: object, place: KeyPath) -> object:
+        if not isinstance(value, str):
+            if value is not None:
+                unit = ", with a unit for a size" if isinstance(value, int | float) else ""
+                self._problem(place, f"is text in quotes{unit}, not {_shown(str(value))}")
+            return None
+        try:
+            return check(value)
+        except ValueError as error:
+            shown = "" if check is _NO_PASSWORD.check else f"{_shown(value)} "
+            self._problem(place, f"{shown}{error}")
+            return None
+
+    def _sub_table(
+        self, table: Mapping[str, object], name: str, place: KeyPath = ()
+    ) -> Mapping[str, object]:
+        found = table.get(name, {})
+        if isinstance(found, dict):
+            return found
+        self._problem((*place, name), f"is a table: write [{name}]")
+        return {}
+
+    def _tables(self, table: Mapping[str, object], name: str) -> list[Values]:
+        found = table.get(name, [])
+        if isinstance(found, list) and all(isinstance(item, dict) for item in found):
+            return found
+        self._problem((name,), f"is a list of tables: write [[{name}]] with two brackets")
+        return []
+
+    def _problem(self, place: KeyPath, message: str) -> None:
+        line = None if self._lines is None else line_of(self._lines, place)
+        problem = Problem(_dotted(place), message, line)
+        if problem.field not in {known.field for known in self.problems}:
+            self.problems.append(problem)
+
+
+def _dotted(place: KeyPath) -> str:
+    """Write a place as `vm[2].memory`, counted from 1."""
+    text = ""
+    for part in place:
+        text += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _shown(value: str) -> str:
+    """Write a value for a message: ASCII, quoted, not endless."""
+    return ascii(value if len(value) <= 60 else value[:57] + "...")  # noqa: PLR2004 - a line's half
+
+
+def _likely(name: str, known: Sequence[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    return f"; did you mean `{close[0]}`?" if close else f"; there are {', '.join(known)}"

@@ -1,0 +1,392 @@
+#Requires -Version 5.1
+#Requires -RunAsAdministrator
+#Requires -Modules Hyper-V
+<#
+.SYNOPSIS
+Checks this host against the plan, before anything is changed.
+
+.DESCRIPTION
+Changes nothing, so there is nothing to undo. Each problem has a code;
+`labkit gpupv explain CODE` tells its cause and the fix.
+Exit codes: 0 all well, 1 failed, 2 problems found.
+
+.PARAMETER Json
+Writes one JSON object instead of text.
+
+.EXAMPLE
+powershell.exe -NoProfile -ExecutionPolicy Bypass -File .\01-Preflight.ps1
+#>
+[CmdletBinding()]
+param([switch]$Json)
+
+Set-StrictMode -Version 2.0
+$ErrorActionPreference = 'Stop'
+
+$Plan = @{
+    Tool = 'labkit 0.1.0'
+    Hash = 'd0016b850a0b2585459ed05e0bd655328aaec269717a2124c176fa71d567d330'
+    Name = 'lab'
+    AllowPolicy = $false
+    Machines = @(
+        @{
+            Name = ('O' + [char]0x2019 + 'Brien''s VM')
+            Id = $null
+            Vhdx = ('D:\VMs\O' + [char]0x2019 + 'Brien''s VM\disk.vhdx')
+            Gpus = @(
+                '\\?\PCI#VEN_10DE&DEV_2504&SUBSYS_40741458&REV_A1#4&23b96b75&0&0008#{064092b3-625e-43bf-9eb5-dc845897dd59}\GPUPARAV'
+            )
+            Percent = 50
+            RemoveOtherAdapters = $false
+            MemoryBytes = 17179869184
+            ProcessorCount = 8
+            LowMmioBytes = 1073741824
+            HighMmioBytes = 34359738368
+            StopAction = 'ShutDown'
+            Width = 2560
+            Height = 1440
+            ResolutionType = 'Maximum'
+            GuestUser = '.\Bob O''Neil'
+            Create = $null
+        },
+        @{
+            Name = 'Build 2'
+            Id = $null
+            Vhdx = 'D:\VMs\Build 2\disk.vhdx'
+            Gpus = @(
+                '\\?\PCI#VEN_8086&DEV_4692&SUBSYS_86941043&REV_0C#3&11583659&0&10#{064092b3-625e-43bf-9eb5-dc845897dd59}\GPUPARAV'
+            )
+            Percent = $null
+            RemoveOtherAdapters = $false
+            MemoryBytes = 8589934592
+            ProcessorCount = 4
+            LowMmioBytes = 1073741824
+            HighMmioBytes = 34359738368
+            StopAction = 'ShutDown'
+            Width = $null
+            Height = $null
+            ResolutionType = 'Maximum'
+            GuestUser = $null
+            Create = @{
+                Iso = 'D:\ISO\Win11.iso'
+                VhdBytes = 137438953472
+                Switch = 'Default Switch'
+            }
+        }
+    )
+}
+
+# -- Report: what changed, what did not, what is wrong; text for a person, or one JSON object
+
+$script:AsJson = $Json.IsPresent
+$script:Changed = New-Object -TypeName System.Collections.ArrayList
+$script:Unchanged = New-Object -TypeName System.Collections.ArrayList
+$script:Problems = New-Object -TypeName System.Collections.ArrayList
+$script:ManualSteps = New-Object -TypeName System.Collections.ArrayList
+
+function Write-Line {
+    param([string]$Text)
+    if (-not $script:AsJson) {
+        Write-Information -MessageData $Text -InformationAction Continue
+    }
+}
+
+function Add-Change {
+    param([string]$Item, [string]$Setting, [string]$Before, [string]$After)
+    $entry = [ordered]@{ item = $Item; setting = $Setting; before = $Before; after = $After }
+    [void]$script:Changed.Add($entry)
+    Write-Line -Text "changed    ${Item}: ${Setting}: $Before -> $After"
+}
+
+function Add-Unchanged {
+    param([string]$Item, [string]$Setting, [string]$Value)
+    [void]$script:Unchanged.Add([ordered]@{ item = $Item; setting = $Setting; value = $Value })
+    Write-Line -Text "unchanged  ${Item}: ${Setting}: $Value"
+}
+
+function Add-Problem {
+    param([string]$Code, [string]$Field, [string]$Message)
+    [void]$script:Problems.Add([ordered]@{ code = $Code; field = $Field; message = $Message })
+    Write-Line -Text "problem    ${Field}: $Message ($Code)"
+}
+
+function Add-ManualStep {
+    param([string]$Item, [string]$Message)
+    [void]$script:ManualSteps.Add([ordered]@{ item = $Item; message = $Message })
+    Write-Line -Text "next       ${Item}: $Message"
+}
+
+function Add-Failure {
+    param([System.Management.Automation.ErrorRecord]$ErrorRecord)
+    $place = "line $($ErrorRecord.InvocationInfo.ScriptLineNumber)"
+    Add-Problem -Code 'GPV-FAILED' -Field $place -Message $ErrorRecord.Exception.Message
+    if ($script:Changed.Count -gt 0) {
+        Write-Line -Text 'what is listed as changed above stays changed; 90-Rollback.ps1 undoes it'
+    }
+}
+
+function Get-ReportExitCode {
+    if ($script:Problems.Count -gt 0) { return 2 }
+    if ($script:ManualSteps.Count -gt 0) { return 3 }
+    return 0
+}
+
+function Write-Report {
+    param([string]$Script, [int]$ExitCode)
+    if (-not $script:AsJson) {
+        Write-Line -Text "${Script}: $($script:Changed.Count) changed, exit code $ExitCode"
+        return
+    }
+    $report = [ordered]@{
+        plan = $Plan.Hash
+        script = $Script
+        changed = @($script:Changed)
+        unchanged = @($script:Unchanged)
+        problems = @($script:Problems)
+        manual = @($script:ManualSteps)
+        exit = $ExitCode
+    }
+    Write-Output -InputObject (ConvertTo-Json -InputObject $report -Depth 6)
+}
+
+function Confirm-WideProcess {
+    # A 32-bit console sees another System32 and another registry.
+    if (-not [Environment]::Is64BitProcess) {
+        throw 'GPV-NOT-64BIT: run this in 64-bit PowerShell'
+    }
+}
+
+# -- Virtual machines: exactly one for each entry of the plan, never a wildcard
+
+function Find-PlanMachine {
+    param([hashtable]$Machine)
+    if ($Machine.Id) {
+        $found = @(Get-VM | Where-Object -FilterScript { "$($_.Id)" -eq $Machine.Id })
+    } else {
+        $found = @(Get-VM | Where-Object -FilterScript { $_.Name -ceq $Machine.Name })
+    }
+    if ($found.Count -eq 1) { return $found[0] }
+    if ($found.Count -eq 0) {
+        $message = 'there is no such virtual machine'
+        Add-Problem -Code 'GPV-VM-NOT-FOUND' -Field $Machine.Name -Message $message
+    } else {
+        $message = "$($found.Count) virtual machines have this name; give the id in the plan"
+        Add-Problem -Code 'GPV-VM-AMBIGUOUS' -Field $Machine.Name -Message $message
+    }
+}
+
+function Confirm-MachineOff {
+    param([object]$VM)
+    if ("$($VM.State)" -ne 'Off') {
+        $message = "it is $($VM.State); shut it down, and delete a saved state"
+        Add-Problem -Code 'GPV-VM-NOT-OFF' -Field $VM.Name -Message $message
+    }
+}
+
+function Confirm-MachineDisk {
+    # A differencing disk means checkpoints; writing to its parent would damage the chain.
+    param([object]$VM, [string]$Vhdx)
+    if (@(Get-VMSnapshot -VM $VM).Count -gt 0) {
+        $message = 'it has checkpoints; delete them, which merges them, and wait for the merge'
+        Add-Problem -Code 'GPV-VM-CHECKPOINTS' -Field $VM.Name -Message $message
+    }
+    $disks = @(Get-VMHardDiskDrive -VM $VM | ForEach-Object -Process { "$($_.Path)" })
+    foreach ($disk in $disks) {
+        if ([System.IO.Path]::GetExtension($disk) -eq '.avhdx') {
+            $message = "it runs on the checkpoint disk $disk; merge it first"
+            Add-Problem -Code 'GPV-VHD-AVHDX' -Field $VM.Name -Message $message
+            return
+        }
+    }
+    if ($disks -notcontains $Vhdx) {
+        $message = "the plan's disk $Vhdx is not attached to it"
+        Add-Problem -Code 'GPV-VM-DISK' -Field $VM.Name -Message $message
+    }
+}
+
+# -- Cards of the host and adapters of a virtual machine
+
+function Get-HostGpu {
+    # Windows 10 has the older name; on Windows 11 that name prints a warning and nothing else.
+    if (Get-Command -Name 'Get-VMHostPartitionableGpu' -ErrorAction SilentlyContinue) {
+        return Get-VMHostPartitionableGpu
+    }
+    Get-VMPartitionableGpu
+}
+
+function Test-InstancePathSupport {
+    (Get-Command -Name 'Add-VMGpuPartitionAdapter').Parameters.ContainsKey('InstancePath')
+}
+
+function Resolve-PlanGpu {
+    # The host's object for each card that the plan names; whole paths, in any case of letters.
+    param([hashtable]$Machine)
+    $cards = @(Get-HostGpu)
+    if ($cards.Count -eq 0) {
+        $message = 'the host lists no card that can be shared; install the vendor''s driver'
+        Add-Problem -Code 'GPV-NO-GPU' -Field $Machine.Name -Message $message
+        return
+    }
+    if ($cards.Count -gt 1 -and -not (Test-InstancePathSupport)) {
+        $message = 'this Windows cannot say which of several cards is meant; use Windows 11'
+        Add-Problem -Code 'GPV-NO-INSTANCEPATH' -Field $Machine.Name -Message $message
+        return
+    }
+    foreach ($path in $Machine.Gpus) {
+        $found = @($cards | Where-Object -FilterScript { $null -eq $path -or $_.Name -eq $path })
+        if ($found.Count -eq 1) {
+            $found[0]
+        } elseif ($found.Count -gt 1) {
+            $message = "the host has $($found.Count) cards; write the path of one in the plan"
+            Add-Problem -Code 'GPV-GPU-AMBIGUOUS' -Field $Machine.Name -Message $message
+        } else {
+            $message = "the host does not list the card $path"
+            Add-Problem -Code 'GPV-GPU-NOT-FOUND' -Field $Machine.Name -Message $message
+        }
+    }
+}
+
+function ConvertTo-PnpId {
+    # \\?\PCI#VEN...#4&...#{guid}\GPUPARAV -> PCI\VEN...\4&...
+    param([string]$InstancePath)
+    $parts = $InstancePath.Substring(4).Split('#')
+    "$($parts[0])\$($parts[1])\$($parts[2])"
+}
+
+function Get-AdapterPath {
+    # Windows 10 has no such property; there the host has one card, so nothing is ambiguous.
+    param([object]$Adapter)
+    $property = $Adapter.PSObject.Properties['InstancePath']
+    if ($property) { return "$($property.Value)" }
+    return ''
+}
+
+function Select-AdapterOfGpu {
+    # The adapters that point to this card; where adapters have no path, all of them do.
+    param([object[]]$Adapters, [string]$Path)
+    foreach ($adapter in $Adapters) {
+        $own = Get-AdapterPath -Adapter $adapter
+        if ($own -eq $Path -or ($own -eq '' -and -not (Test-InstancePathSupport))) { $adapter }
+    }
+}
+
+function Get-PartitionValue {
+    # Percent of the card's totals. [decimal] holds 2^64 * 100 exactly; [double] would not.
+    param([object]$Gpu, [int]$Percent)
+    $values = @{}
+    foreach ($capability in 'VRAM', 'Encode', 'Decode', 'Compute') {
+        $total = [decimal]$Gpu."Total$capability"
+        $share = [uint64][Math]::Max([decimal]1, [Math]::Floor($total * $Percent / 100))
+        $values["MinPartition$capability"] = [uint64]1
+        $values["MaxPartition$capability"] = $share
+        $values["OptimalPartition$capability"] = $share
+    }
+    $values
+}
+
+# -- This script
+
+function Confirm-Hypervisor {
+    $system = Get-CimInstance -ClassName Win32_ComputerSystem
+    if (-not $system.HypervisorPresent) {
+        $message = 'no hypervisor runs; switch on VT-x or SVM in the firmware'
+        Add-Problem -Code 'GPV-NO-HYPERVISOR' -Field 'host' -Message $message
+    }
+    if ("$((Get-Service -Name 'vmms').Status)" -ne 'Running') {
+        $message = 'the service vmms does not run; enable all of Hyper-V and restart'
+        Add-Problem -Code 'GPV-WMI-NAMESPACE' -Field 'host' -Message $message
+    }
+}
+
+function Confirm-ServerPolicy {
+    # Server refuses paravirtual cards unless both values are 0.
+    $system = Get-CimInstance -ClassName Win32_OperatingSystem
+    if ($system.ProductType -eq 1 -or $Plan.AllowPolicy) { return }
+    $key = 'HKLM:\SOFTWARE\Policies\Microsoft\Windows\HyperV'
+    foreach ($name in 'RequireSecureDeviceAssignment', 'RequireSupportedDeviceAssignment') {
+        $value = $null
+        if (Test-Path -LiteralPath $key) { $value = (Get-Item -LiteralPath $key).GetValue($name) }
+        if ($value -ne 0) {
+            $message = "Windows Server asks for $name = 0; set allow_policy in the plan"
+            Add-Problem -Code 'GPV-POLICY' -Field 'host' -Message $message
+        }
+    }
+}
+
+function Confirm-HostMemory {
+    # All machines of the plan at once, against the memory that the host has.
+    $system = Get-CimInstance -ClassName Win32_ComputerSystem
+    $wanted = [decimal]0
+    foreach ($machine in $Plan.Machines) {
+        if ($null -ne $machine.MemoryBytes) { $wanted += $machine.MemoryBytes }
+    }
+    if ($wanted -gt $system.TotalPhysicalMemory) {
+        $message = "the plan's machines have $wanted bytes, the host $($system.TotalPhysicalMemory)"
+        Add-Problem -Code 'GPV-MEM-HOST' -Field 'host' -Message $message
+    }
+}
+
+function Confirm-DisplayClass {
+    # An NPU is partitionable too, and no display.
+    param([object]$Gpu, [string]$Item)
+    $device = Get-PnpDevice -InstanceId (ConvertTo-PnpId -InstancePath $Gpu.Name)
+    if ("$($device.Class)" -ne 'Display') {
+        $message = "$($device.FriendlyName) is a $($device.Class) device, no display adapter"
+        Add-Problem -Code 'GPV-GPU-NOT-DISPLAY' -Field $Item -Message $message
+    } else {
+        Write-Line -Text "ok         ${Item}: $($device.FriendlyName)"
+    }
+}
+
+function Confirm-AdapterTarget {
+    # An adapter whose card is gone keeps the machine from starting.
+    param([object]$VM)
+    $known = @(Get-HostGpu | ForEach-Object -Process { $_.Name })
+    foreach ($adapter in @(Get-VMGpuPartitionAdapter -VM $VM)) {
+        $path = Get-AdapterPath -Adapter $adapter
+        if ($path -and $known -notcontains $path) {
+            $message = "its adapter $($adapter.Id) points to a card that the host does not list"
+            Add-Problem -Code 'GPV-ADAPTER-STALE' -Field $VM.Name -Message $message
+        }
+    }
+}
+
+function Confirm-NewMachine {
+    param([hashtable]$Machine)
+    $existing = @(Get-VM | Where-Object -FilterScript { $_.Name -ceq $Machine.Name })
+    if ($existing.Count -gt 0) { return $true }
+    if (-not (Test-Path -LiteralPath $Machine.Create.Iso -PathType Leaf)) {
+        $message = "there is no installation image $($Machine.Create.Iso)"
+        Add-Problem -Code 'GPV-NEW-ISO' -Field $Machine.Name -Message $message
+    }
+    Write-Line -Text "next       $($Machine.Name): 05-New-VM.ps1 creates it"
+    return $false
+}
+
+function Invoke-Preflight {
+    Confirm-Hypervisor
+    Confirm-ServerPolicy
+    Confirm-HostMemory
+    foreach ($machine in $Plan.Machines) {
+        foreach ($gpu in @(Resolve-PlanGpu -Machine $machine)) {
+            Confirm-DisplayClass -Gpu $gpu -Item $machine.Name
+        }
+        if ($null -ne $machine.Create -and -not (Confirm-NewMachine -Machine $machine)) { continue }
+        $vm = Find-PlanMachine -Machine $machine
+        if ($null -eq $vm) { continue }
+        Confirm-MachineOff -VM $vm
+        Confirm-MachineDisk -VM $vm -Vhdx $machine.Vhdx
+        Confirm-AdapterTarget -VM $vm
+    }
+}
+
+$exitCode = 1
+try {
+    Confirm-WideProcess
+    Invoke-Preflight
+    $exitCode = Get-ReportExitCode
+} catch {
+    Add-Failure -ErrorRecord $_
+} finally {
+    Write-Report -Script '01-Preflight' -ExitCode $exitCode
+}
+exit $exitCode

@@ -1,0 +1,198 @@
+"""Bad advice in scripts and guides."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labkit.errors import InputError
+from labkit.gpupv.failures import load_failures
+from labkit.gpupv.lint import lint_guide, lint_script
+from labkit.gpupv.lint_rules import RULES
+
+GUIDE = r"""# GPU-PV
+
+You need NVIDIA Turing or newer, AMD RX 5000 or newer.
+
+1. Disable Secure Boot, otherwise the ISO is not detected.
+
+```powershell
+Set-VM -Name gaming -AutomaticStopAction TurnOff
+Set-VMVideo gaming -ResolutionType Default -HorizontalResolution 2560 -VerticalResolution 1440
+Set-VMFirmware -VMName gaming -EnableSecureBoot Off
+.\$env:USERPROFILE\Downloads\New-GPUPDriverPackage.ps1
+Invoke-WebRequest -Uri $url -OutFile x.ps1 -Filter "NVIDIA"
+New-GPUPDriverPackage -Filter 'NVIDIA'
+.\New-GPUPVirtualMachine.ps1
+Set-VM -Name gaming -GuestControlledCacheTypes $true -LowMemoryMappedIoSpace 1GB
+Copy-VMFile gaming -SourcePath GPUPDriverPackage.zip -DestinationPath C:\Windows -FileSource Host
+Start-VM gaming
+```
+
+Copy `GPUPDriverPackage.zip` to the guest and extract it in `C:\Windows`.
+
+Check with `Get-VMHostPartitionableGpu` that the VM's adapter is there.
+"""
+
+ERRORS_OF_THE_GUIDE = {
+    3: "GPV-SCRIPT-GPU-LIST",
+    5: "GPV-SCRIPT-SECUREBOOT",
+    8: "GPV-SCRIPT-STOPACTION",
+    9: "GPV-VIDEO-DEFAULT",
+    10: "GPV-SCRIPT-SECUREBOOT",
+    11: "GPV-SCRIPT-PATH",
+    12: "GPV-SCRIPT-FILTER",
+    13: "GPV-SCRIPT-ATTRIBUTE",
+    14: "GPV-SCRIPT-DEFINES-ONLY",
+    16: "GPV-SCRIPT-STATE",
+    20: "GPV-SCRIPT-UNPACK",
+    22: "GPV-SCRIPT-HOST-LIST",
+}
+
+
+def codes(script):
+    """The codes found in a script."""
+    return [finding.code for finding in lint_script(script.encode("utf-8-sig"))]
+
+
+def test_every_error_of_the_guide():
+    """Each error of the well-known guide is found, in its line, with the right form."""
+    findings = lint_guide(GUIDE.encode())
+    found = {(finding.line, finding.code) for finding in findings}
+
+    assert set(ERRORS_OF_THE_GUIDE.items()) <= found
+    assert all(finding.instead for finding in findings)
+
+
+def test_guide_that_is_right():
+    """The right forms, and warnings against the wrong ones, are not remarked on."""
+    guide = r"""
+Leave Secure Boot on; do not disable Secure Boot. With `-ResolutionType Default` the numbers are
+ignored. Never use `Set-ExecutionPolicy Unrestricted`. It\u2019s a list: GTX 1060, Vega.
+
+`Get-VMHostPartitionableGpu` lists the host's cards.
+
+```powershell
+Set-VM -VM $vm -AutomaticCheckpointsEnabled $false -CheckpointType Disabled `
+    -AutomaticStopAction ShutDown -HighMemoryMappedIoSpace 32GB -LowMemoryMappedIoSpace 1GB
+Set-VMVideo -VM $vm -ResolutionType Single -HorizontalResolution 2560 -VerticalResolution 1440
+Set-VMFirmware -VM $vm -EnableSecureBoot On -SecureBootTemplate MicrosoftWindows
+& "$env:USERPROFILE\Downloads\x.ps1"
+Remove-VMGpuPartitionAdapter -VM $vm -AdapterId $adapter.Id
+Start-VM -VM $vm
+Copy-VMFile -VM $vm -SourcePath a -DestinationPath b -FileSource Host
+```
+"""
+
+    assert lint_guide(guide.encode()) == ()
+
+
+def test_own_scripts(project):
+    """Nothing is found in labkit's own scripts."""
+    scripts = sorted((project / "src/labkit/gpupv/scripts").rglob("*.ps1"))
+
+    assert scripts
+    assert {path.name: lint_script(path.read_bytes()) for path in scripts} == {
+        path.name: () for path in scripts
+    }
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        ("set-vm x -automaticstopaction 'save'", "GPV-SAVE-BLOCKED"),
+        ("Set-VM -VMName x `\n  -AutomaticStopAction `\n  TurnOff", "GPV-SCRIPT-STOPACTION"),
+        (
+            "Set-VMFirmware x -SecureBootTemplate MicrosoftUEFICertificateAuthority",
+            "GPV-SCRIPT-SECUREBOOT",
+        ),
+        ("param([ValidateNotNullOrEmpty] [string]$Filter)", "GPV-SCRIPT-ATTRIBUTE"),
+        ("Get-VMHostPartitionableGpu -VMName x", "GPV-SCRIPT-HOST-LIST"),
+        ("Get-VMPartitionableGpu", "GPV-CMDLET-DEPRECATED"),
+        ("Set-VM x -LowMemoryMappedIoSpace 4GB", "GPV-MMIO-LOWGAP-RANGE"),
+        ("Set-VM x -HighMemoryMappedIoSpace 4GB", "GPV-MMIO-LOW"),
+        ("Set-VM x -HighMemoryMappedIoSpace 512MB", "GPV-MMIO-LOW"),
+        ("Set-VM x -GuestControlledCacheTypes:$false", "GPV-CACHE-TYPES"),
+        ("Set-VMGpuPartitionAdapter x -MaxPartitionEncode 0", "GPV-PARTITION-ZERO"),
+        ("Remove-VMGpuPartitionAdapter -VMName x", "GPV-SCRIPT-REMOVE-ALL"),
+        ("Enable-VMIntegrationService x -Name 'Guest Service Interface'", "GPV-IC-LOCALISED"),
+        ("(Mount-VHD x -Passthru | Get-Disk | Get-Partition).DriveLetter", "GPV-VHD-NO-LETTER"),
+        ("Copy-Item C:\\x\\nv_dispi.inf_amd64*", "GPV-SCRIPT-GLOB"),
+        ("copy C:\\x\\nv_dispi*", "GPV-SCRIPT-GLOB"),
+        ("robocopy C:\\Windows\\System32\\DriverStore\\FileRepository x", "GPV-STORE-BLOAT"),
+        ("Set-ExecutionPolicy Unrestricted", "GPV-SCRIPT-POLICY"),
+        ("ConvertTo-SecureString 'a' -AsPlainText -Force", "GPV-SCRIPT-PASSWORD"),
+        ("iwr https://example.invalid/x.ps1 | iex", "GPV-SCRIPT-DOWNLOAD-RUN"),
+        ("Set-VM x \u2013HighMemoryMappedIoSpace 32GB", "GPV-SCRIPT-DASH"),
+        ("Set-VM \u201cx\u201d", "GPV-SCRIPT-QUOTE"),
+        ("Start-VM x\nSet-VM x -GuestControlledCacheTypes $true", "GPV-SCRIPT-STATE"),
+    ],
+)
+def test_bad_lines(script, code):
+    """Each piece of bad advice is found, and nothing else in its line."""
+    assert codes(script) == [code]
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "# Set-ExecutionPolicy Unrestricted",
+        "<# Set-VM x\n-AutomaticStopAction TurnOff #>",
+        "if (Get-Command Get-VMHostPartitionableGpu) { } else { Get-VMPartitionableGpu }",
+        "Set-ExecutionPolicy Bypass -Scope Process",
+        "Set-VM x -LowMemoryMappedIoSpace 3GB -HighMemoryMappedIoSpace 64GB",
+        "Set-VM x -HighMemoryMappedIoSpace 32768MB",
+        "Set-VMGpuPartitionAdapter x -MinPartitionVRAM 1",
+        "Stop-VM x\nSet-VM x -GuestControlledCacheTypes $true\nStart-VM x\nCopy-VMFile x",
+        ". .\\New-GPUPVirtualMachine.ps1",
+    ],
+)
+def test_right_lines(script):
+    """Comments and right forms are left alone."""
+    assert codes(script) == []
+
+
+def test_comment_sign_in_a_string():
+    """A # in a string begins no comment."""
+    assert codes("Write-Output '#'; Set-ExecutionPolicy Unrestricted") == ["GPV-SCRIPT-POLICY"]
+
+
+def test_line_numbers():
+    """A finding names the first of the lines that a backtick joins, also after a comment."""
+    script = "<#\n\n#>\r\n\r\nSet-VMVideo x `\r\n  -ResolutionType Default"
+
+    assert [finding.line for finding in lint_script(script.encode())] == [5]
+
+
+def test_missing_byte_order_mark():
+    """Non-ASCII text without a mark is misread by Windows PowerShell; with one it is not."""
+    script = "Write-Output 'Gr\u00fc\u00dfe'"
+
+    assert [f.code for f in lint_script(script.encode())] == ["GPV-SCRIPT-NO-BOM"]
+    assert lint_script(script.encode("utf-8-sig")) == ()
+    assert lint_script(script.encode("utf-16")) == ()
+
+
+def test_no_text():
+    """What is no text is refused."""
+    with pytest.raises(InputError):
+        lint_script(b"MZ\0\0\x90")
+
+
+def test_rules_are_in_the_catalogue():
+    """Every rule's code can be explained, and the catalogue says that lint finds it."""
+    failures = load_failures()
+
+    assert all("lint" in failures[rule.code].seen for rule in RULES)
+
+
+@given(st.binary() | st.text(alphabet="-`'\"#<>$.\n\\aSetVM\u2013 ").map(str.encode))
+def test_any_bytes_are_read_or_refused(content):
+    """No bytes make lint fail in another way."""
+    with suppress(InputError):
+        lint_script(content)
+    with suppress(InputError):
+        lint_guide(content)
