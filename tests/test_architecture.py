@@ -11,7 +11,7 @@ import labkit
 
 SOURCE = Path(labkit.__file__).parent
 TOOLS = ("drops", "gopro", "tv", "boot", "gpupv")
-SHARED = ("config", "errors", "part_file", "programs", "progress", "transfer")
+SHARED = {path.stem for path in SOURCE.glob("*.py") if not path.stem.startswith("__")}
 MODULES = [
     pytest.param(path, id=str(path.relative_to(SOURCE))) for path in sorted(SOURCE.rglob("*.py"))
 ]
