@@ -66,7 +66,10 @@ def test_closed_pipe_is_silent():
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-@pytest.mark.parametrize("arguments", [["--version"], ["completion", "bash"], ["doctor", "--json"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--version"], ["--help"], ["drops", "-h"], ["completion", "bash"], ["doctor", "--json"]],
+)
 def test_full_disk_is_an_error_line(arguments):
     """A result that cannot be written is exit 4 and one error line, never the answer no."""
     with Path("/dev/full").open("w") as full:

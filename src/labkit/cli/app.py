@@ -106,6 +106,9 @@ def _dispatch(arguments: list[str], output: Output) -> int:
         return _failed(_usage_error(error), output)
     except typer.Abort:
         return ExitCode.INTERRUPTED
+    except OSError as error:
+        # Commands turn theirs into a LabkitError; what is left is Typer writing a help page.
+        return _failed(UnwritableOutputError(error), output)
     return int(code or ExitCode.OK)
 
 

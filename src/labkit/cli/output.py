@@ -80,6 +80,12 @@ class UnwritableOutputError(UnmetError):
 
     code = "output-not-writable"
 
+    def __init__(self, error: OSError):
+        super().__init__(
+            f"the output cannot be written: {error.strerror or error}",
+            hint="make room, or send it to another file",
+        )
+
 
 class Output:
     """The streams of one run, what they can show, and everything that is written to them."""
@@ -257,10 +263,7 @@ class Output:
         except BrokenPipeError as error:
             raise ClosedPipeError from error
         except OSError as error:
-            raise UnwritableOutputError(
-                f"the output cannot be written: {error.strerror or error}",
-                hint="make room, or send it to another file",
-            ) from error
+            raise UnwritableOutputError(error) from error
 
 
 _CURRENT: ContextVar[Output] = ContextVar("labkit-output")
