@@ -204,3 +204,23 @@ def test_lsblk_without_the_telling_columns_answers_nothing():
     assert diagnosis.facts.partitions
     assert "file-systems" in diagnosis.missing
     assert "partition-table" in diagnosis.missing
+
+
+CRLF = {name: text.replace("\n", "\r\n") for name, text in HEALTHY.items()}
+
+
+def test_line_ends_that_all_inputs_share_are_one_remark():
+    """Copied by way of Windows: one remark, and the verdict of the inputs as they were."""
+    block = "# GRUB Environment Block\nsaved_entry=x\n".ljust(1024, "#")
+    diagnosis = diagnosed(CRLF | {"grubenv": block.replace("\n", "\r\n")})
+    assert [(r.finding.rule, r.finding.severity) for r in diagnosis.findings] == [("F10", "info")]
+    assert diagnosis.verdict == "healthy"
+    assert diagnosis.facts.environment.block.variables == {"saved_entry": "x"}
+
+
+def test_line_ends_of_the_settings_alone_are_a_fault():
+    """Where the other inputs have plain line ends, the file itself has Windows' ones."""
+    settings = CRLF["default_grub"]
+    for files in ({**HEALTHY, "default_grub": settings}, {"default_grub": settings}):
+        found = {r.finding.rule: r.finding.severity for r in diagnosed(files).findings}
+        assert found["F10"] == "warn"

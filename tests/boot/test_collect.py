@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from labkit.boot import collect as collecting
 from labkit.boot import diagnose, read_bundle
 from labkit.boot.changes import compare
 from labkit.boot.collect import Collection, collect_machine, write_archive
+from labkit.boot.documents import decode
 from labkit.boot.kinds import Kind
+from labkit.boot.parse.esp import parse_esp_list
 from labkit.boot.redact import Redactor
 from labkit.errors import RefusedError, UnmetError
 from support.boot_inputs import DEFAULT_GRUB, FSTAB, GRUB_CFG, HEALTHY, OS_RELEASE, bundle_from
@@ -149,7 +152,7 @@ def test_an_update_is_told_by_its_changes():
         "efibootmgr.txt": HEALTHY["efibootmgr.txt"].replace("0003,0004", "0004,0003"),
         "default_grub": DEFAULT_GRUB.replace("TIMEOUT=5", "TIMEOUT=9"),
     }
-    changes = compare(diagnose(bundle_from(HEALTHY)), diagnose(bundle_from(after)))
+    changes = compare(diagnose(bundle_from(HEALTHY)), diagnose(bundle_from(after))).changes
     told = {(c.what, c.name): (c.before, c.after) for c in changes}
     assert told["boot-order", "BootOrder"] == ("0003,0004", "0004,0003")
     assert told["setting", "GRUB_TIMEOUT"] == ("5", "9")
@@ -160,7 +163,49 @@ def test_an_update_is_told_by_its_changes():
 def test_an_input_that_was_not_collected_is_no_change():
     """A missing file in one bundle says nothing about the computer."""
     less = {n: t for n, t in HEALTHY.items() if n not in {"efibootmgr.txt", "esp_files.txt"}}
-    assert compare(diagnose(bundle_from(HEALTHY)), diagnose(bundle_from(less))) == ()
+    found = compare(diagnose(bundle_from(HEALTHY)), diagnose(bundle_from(less)))
+    assert found.changes == ()
+    assert {(u.what, u.only_in) for u in found.uncompared} == {
+        ("boot-order", "before"),
+        ("boot-entry", "before"),
+        ("esp-file", "before"),
+    }
+
+
+def test_a_cause_that_one_side_could_not_show_is_named():
+    """Without the ESP's files before, E02 may have been there: it is neither new nor left out."""
+    before = {n: t for n, t in HEALTHY.items() if n != "esp_files.txt"}
+    after = HEALTHY | {"esp_files.txt": "/EFI/ubuntu/shimx64.efi\n/EFI/ubuntu/grub.cfg\n"}
+    found = compare(diagnose(bundle_from(before)), diagnose(bundle_from(after)))
+    assert "E02" not in {c.name for c in found.changes}
+    named = {u.name: u for u in found.uncompared}
+    assert named["E02"].only_in == "after"
+    assert [topic.value for topic in named["E02"].missing] == ["esp-files"]
+
+
+def test_a_finding_by_an_optional_input_is_not_new_either():
+    """C06 is shown here by the ESP's files, which the other side lacks, though it may run."""
+    before = {n: t for n, t in HEALTHY.items() if n != "esp_files.txt"}
+    moved = GRUB_CFG.replace("/EFI/Microsoft/Boot", "/EFI/Windows")
+    after = HEALTHY | {"grub.cfg": moved}
+    found = compare(
+        diagnose(bundle_from(before | {"grub.cfg": moved})), diagnose(bundle_from(after))
+    )
+    assert "C06" not in {c.name for c in found.changes}
+    named = {u.name: [topic.value for topic in u.missing] for u in found.uncompared}
+    assert named["C06"] == ["esp-files"]
+
+
+def test_a_finding_that_says_something_else_is_a_change():
+    """The same rule about another entry is told, not taken for the same."""
+    swapped = HEALTHY["efibootmgr.txt"].replace("0003,0004", "0004,0003")
+    renamed = swapped.replace("Boot0003* ubuntu", "Boot0003* Ubuntu 24.04")
+    before, after = (
+        diagnose(bundle_from(HEALTHY | {"efibootmgr.txt": text})) for text in (swapped, renamed)
+    )
+    told = {c.name: (c.before, c.after) for c in compare(before, after).changes}
+    assert "ubuntu" in told["N02"][0]
+    assert "Ubuntu 24.04" in told["N02"][1]
 
 
 def test_a_folder_that_may_not_be_looked_into(monkeypatch, tmp_path):
@@ -172,3 +217,24 @@ def test_a_folder_that_may_not_be_looked_into(monkeypatch, tmp_path):
     monkeypatch.setattr(Path, "exists", denied)
     with pytest.raises(UnmetError, match="Permission denied"):
         write_archive(Collection(), tmp_path / "boot.tar.gz")
+
+
+def test_a_wiped_esp_is_collected_as_an_empty_list(monkeypatch, root):
+    """A mounted partition without a loader is listed under its device; a mere folder is no ESP."""
+    shutil.rmtree(root / "boot/efi/EFI")
+    assert "esp_files.txt" not in collect_machine(root).files
+    monkeypatch.setattr(
+        collecting, "_mounted_device", lambda f: "/dev/sda1" if f.name == "efi" else None
+    )
+    listing = collect_machine(root).files["esp_files.txt"]
+    assert listing == b"# /dev/sda1\n"
+    esp = parse_esp_list(decode(listing, "esp_files.txt"))[0]
+    assert (esp.device, esp.files, esp.is_certain) == ("/dev/sda1", (), True)
+
+
+def test_only_a_mount_point_has_a_device(root):
+    """The device of / is a block device's node; a folder below it has none."""
+    found = collecting._mounted_device(Path("/"))
+    assert found is None or Path(found).is_block_device()
+    assert collecting._mounted_device(root / "boot") is None
+    assert collecting._mounted_device(root / "gone") is None

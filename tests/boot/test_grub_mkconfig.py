@@ -15,7 +15,8 @@ from labkit.boot.grub_cfg import parse_grub_cfg
 from labkit.boot.menu_display import menu_display, planned_display
 from labkit.boot.settings_edit import edit_settings
 from labkit.boot.settings_lint import lint_file
-from support.grub_mkconfig import SCRIPTS, make_menu
+from support.boot_inputs import GRUB_CFG, HEALTHY, diagnosed
+from support.grub_mkconfig import SCRIPTS, WINDOWS, make_menu
 
 DEBIAN = distribution_of(Family.DEBIAN)
 ON = "GRUB_DISABLE_OS_PROBER=false\n"
@@ -30,7 +31,8 @@ def made(need_tool, tmp_path):
 
     def make(settings, **more):
         data = settings if isinstance(settings, bytes) else settings.encode()
-        return make_menu(program, tmp_path / "mkconfig", data, **more)
+        runs = len(list(tmp_path.glob("mkconfig*")))
+        return make_menu(program, tmp_path / f"mkconfig{runs}", data, **more)
 
     return make
 
@@ -170,3 +172,14 @@ def test_windows_becomes_the_default_of_a_menu_that_grub_mkconfig_made(made, nee
     assert menu.value("default") == setting
     check = [need_tool("grub-script-check"), str(tmp_path / "again/grub.cfg")]
     assert subprocess.run(check, timeout=20, check=False).returncode == 0
+
+
+def test_a_menu_from_before_os_prober_was_on_is_stale_until_it_is_made_again(made):
+    """grub-mkconfig's own menus: without Windows while it was off, with it after the update."""
+    begin, end = (GRUB_CFG.index(f"### BEGIN /etc/grub.d/{n}") for n in (10, 30))
+    linux = GRUB_CFG[begin:end]
+    inputs = HEALTHY | {"default_grub": f"GRUB_DEFAULT=0\n{ON}", "os-prober.txt": f"{WINDOWS}\n"}
+    before = made("GRUB_DEFAULT=0\nGRUB_DISABLE_OS_PROBER=true\n").menu
+    after = made(inputs["default_grub"]).menu
+    assert diagnosed(inputs | {"grub.cfg": before + linux}).root_causes == ("C01",)
+    assert diagnosed(inputs | {"grub.cfg": after + linux}).verdict == "healthy"

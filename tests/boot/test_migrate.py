@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import subprocess
 
 import pytest
@@ -289,3 +290,12 @@ def test_any_text_is_a_size_or_a_clear_error(text):
     """Never a traceback, never a size of nothing."""
     with contextlib.suppress(LabkitError):
         assert parse_disk_size(text) > 0
+
+
+def test_rounded_sizes_are_refused():
+    """Cylinders and `9.5G` are too coarse: a copy might not fit into what they say."""
+    rows = re.sub(r"^(/dev/\S+)\s+\d+\s+\d+\s+\d+", r"\1", FDISK, flags=re.MULTILINE)
+    rows = rows.replace("Device             Start        End   Sectors", "Device")
+    with pytest.raises(InputError, match="rounded sizes") as caught:
+        plan_migration(Document.of("fdisk", rows), 2 * 10**12)
+    assert "without -u" in caught.value.hint

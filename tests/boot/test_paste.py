@@ -172,3 +172,126 @@ def test_the_raw_lines_of_a_newer_efibootmgr_are_no_wrapped_text():
     )
     boot = diagnose(cut_paste(Document.of("paste", verbose))[0].bundle).facts.boot_list
     assert [e.data[:7] for e in boot.entries] == ["", "WINDOWS"]
+
+
+def session(host, *outputs):
+    """A terminal session: each command with its output."""
+    return "".join(f"me@{host}:~$ sudo {command}\n{text}" for command, text in outputs)
+
+
+OTHER_FDISK = FDISK.replace("9339D128", "11111111")
+OTHER_LIST = EFIBOOTMGR.replace("ae1d65ea", "bbbbbbbb").replace("ubuntu", "fedora")
+SDA = FDISK.replace("nvme0n1p", "sda").replace("nvme0n1", "sda")
+CHANGED_ORDER = EFIBOOTMGR.replace("0003,0004", "0004,0003")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ((FDISK, EFIBOOTMGR), (OTHER_FDISK, OTHER_LIST)),
+        ((FDISK, EFIBOOTMGR), (FDISK, CHANGED_ORDER)),
+        (
+            (FDISK, EFIBOOTMGR),
+            (FDISK.replace("nvme0n1p", "sda").replace("nvme0n1", "sda"), OTHER_LIST),
+        ),
+    ],
+    ids=["two computers", "before and after", "other disks"],
+)
+def test_two_sessions_are_two_reports(first, second):
+    """Outputs that contradict each other are never joined into one computer."""
+    commands = ("fdisk -l", "efibootmgr -v")
+    text = "".join(session("host", *zip(commands, part, strict=True)) for part in (first, second))
+    reports = cut_paste(Document.of("paste", text))
+    assert kinds(reports) == [{Kind.FDISK, Kind.EFIBOOTMGR}] * 2
+    lists = [diagnose(r.bundle).facts.boot_list for r in reports]
+    assert [b.evidence["BootOrder"].text for b in lists] == [
+        next(line for line in part[1].splitlines() if "BootOrder" in line)
+        for part in (first, second)
+    ]
+    assert text.splitlines()[reports[1].line - 1].startswith(("Disk ", "me@host"))
+
+
+def test_sessions_without_prompts_are_told_apart():
+    """Nothing but the outputs, of two computers, one after the other."""
+    text = f"{FDISK}\n{EFIBOOTMGR}\n{BLKID}\n{OTHER_FDISK}\n{OTHER_LIST}"
+    reports = cut_paste(Document.of("paste", text))
+    assert [r.bundle.kinds for r in reports] == [
+        {Kind.FDISK, Kind.EFIBOOTMGR, Kind.BLKID},
+        {Kind.FDISK, Kind.EFIBOOTMGR},
+    ]
+
+
+def test_one_computer_asked_twice_is_one_report():
+    """Disk by disk, with and without -v, or the same list again: nothing contradicts."""
+    labels = "".join(f"{line.split(chr(9))[0]}\n" for line in EFIBOOTMGR.splitlines())
+    sdb = FDISK.replace("nvme0n1p", "sdb").replace("nvme0n1", "sdb").replace("9339D128", "22222222")
+    text = session(
+        "host",
+        ("fdisk -l /dev/nvme0n1", FDISK),
+        ("fdisk -l /dev/sdb", sdb),
+        ("efibootmgr", labels),
+        ("efibootmgr -v", EFIBOOTMGR),
+        ("efibootmgr -v", EFIBOOTMGR),
+    )
+    found = cut_paste(Document.of("paste", text))
+    assert len(found) == 1
+    assert {d.device for d in diagnose(found[0].bundle).facts.disks} == {"/dev/nvme0n1", "/dev/sdb"}
+
+
+PLAIN = f"{FDISK}\n{EFIBOOTMGR}\n{BLKID}"
+
+
+@pytest.mark.parametrize(
+    "mark", ["> ", ">", ">> ", "> > ", ">> > ", ">>> ", "| ", "|", "    ", "\t"], ids=repr
+)
+def test_marked_lines_are_freed(mark):
+    """Quoted once or several times, framed, or indented as code: the outputs are the same."""
+    marked = "".join(f"{mark}{line}\n" for line in PLAIN.split("\n"))
+    found = cut_paste(Document.of("mail", marked))
+    assert kinds(found) == [{Kind.FDISK, Kind.EFIBOOTMGR, Kind.BLKID}]
+    plain = diagnose(cut_paste(Document.of("mail", PLAIN))[0].bundle).facts
+    facts = diagnose(found[0].bundle).facts
+    assert [(p.device, p.start, p.uuid) for p in facts.partitions] == [
+        (p.device, p.start, p.uuid) for p in plain.partitions
+    ]
+    assert [e.loader for e in facts.boot_list.entries] == [
+        e.loader for e in plain.boot_list.entries
+    ]
+
+
+def test_code_between_prose_is_dedented():
+    """A Markdown post: words at the margin, outputs indented by four blanks."""
+    code = "".join(f"    {line}\n" for line in FDISK.splitlines())
+    post = f"This is my table:\n\n{code}\nand nothing else, please help.\n"
+    found = cut_paste(Document.of("post", post))
+    assert diagnose(found[0].bundle).facts.partition("/dev/nvme0n1p4").start == 461590528
+
+
+def test_a_mail_with_words_above_the_quote_is_unquoted():
+    """`Somebody wrote:` stands unquoted above the quoted outputs."""
+    quoted = "Somebody wrote:\n\n" + "".join(f">> {line}\n" for line in FDISK.splitlines())
+    assert kinds(cut_paste(Document.of("mail", quoted))) == [{Kind.FDISK}]
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_entities_escaped_again_are_undone(times):
+    """Each system on the way may have escaped the text once more."""
+    text = LSBLK + BLKID
+    for _ in range(times):
+        text = html.escape(text)
+    facts = diagnose(cut_paste(Document.of("paste", text))[0].bundle).facts
+    assert facts.partition("/dev/nvme0n1p4").fstype == "ext4"
+    assert facts.partition("/dev/sda5").uuid == "1ff43d80-d7a6-47b9-b0be-896f374c981f"
+
+
+def test_prompts_of_two_computers_are_two_reports():
+    """Outputs that do not contradict each other are kept apart where the prompt says so."""
+    text = session("pc", ("blkid", BLKID)) + session("laptop", ("efibootmgr -v", OTHER_LIST))
+    reports = cut_paste(Document.of("paste", text))
+    assert kinds(reports) == [{Kind.BLKID}, {Kind.EFIBOOTMGR}]
+
+
+def test_one_boot_info_report_stays_one():
+    """boot-repair lists the firmware's entries before and after its repair in one report."""
+    lists = f"= efibootmgr =\n{EFIBOOTMGR}\n=== efibootmgr after ===\n{CHANGED_ORDER}\n"
+    assert len(cut_paste(Document.of("report", REPORT + lists))) == 1

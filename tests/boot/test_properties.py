@@ -27,6 +27,7 @@ from labkit.boot.parse import (
     parted,
     probe,
     sfdisk,
+    sgdisk,
 )
 from labkit.boot.partition_table import read_table
 from labkit.boot.paste import cut_paste
@@ -41,6 +42,7 @@ PARSERS = [
     parted.parse_parted,
     bootinfo_tables.parse_bootinfo_table,
     sfdisk.parse_sgdisk_verify,
+    sgdisk.parse_sgdisk_table,
     blkid.parse_blkid,
     bootinfo_tables.parse_bootinfo_blkid,
     lsblk.parse_lsblk_json,
@@ -53,6 +55,7 @@ PARSERS = [
     os_prober.parse_os_prober,
     os_prober.parse_os_prober_json,
     mkconfig_log.parse_mkconfig_log,
+    bootinfo.parse_boot_file_lines,
     bootinfo.parse_boot_files,
     bootinfo.parse_boot_sectors,
     bootinfo.parse_filtered_menu,
@@ -74,7 +77,21 @@ JSON_SAMPLES = [
     '{"/dev/sda1": {"TYPE": 5}}',
     '{"/dev/sda1": {"long": "Windows", "label": 3, "type": "efi"}}',
 ]
-SAMPLES = [*HEALTHY.values(), *JSON_SAMPLES]
+TABLE_SAMPLES = [
+    (
+        "Disk /dev/sda: 83886080 sectors, 40.0 GiB\nSector size (logical): 512 bytes\n"
+        "First usable sector is 34, last usable sector is 83886046\n"
+        "Number  Start (sector)    End (sector)  Size       Code  Name\n"
+        "   1            2048          206847   100.0 MiB   EF00  Basic data partition\n"
+    ),
+    (
+        "Disk /dev/sda: 40 GiB, 42949672960 bytes, 83886080 sectors\n"
+        "Units: cylinders of 16065 * 512 = 8225280 bytes\n\n"
+        "Type       Device     Start Size UUID Name\n"
+        "EFI System /dev/sda1   2048 9.5G E80F0997-7C29-7744-9AC2-A27A169CCDF6 Basic data\n"
+    ),
+]
+SAMPLES = [*HEALTHY.values(), *JSON_SAMPLES, *TABLE_SAMPLES]
 PIECES = st.one_of(
     st.text(max_size=40),
     st.sampled_from(sorted({line for sample in SAMPLES for line in sample.splitlines()})),

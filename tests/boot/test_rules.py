@@ -331,7 +331,8 @@ def test_a_hidden_menu_is_no_fault_where_there_is_nothing_to_choose():
         "grub.cfg": without_windows_entry(CASES["F04"]["grub.cfg"]),
         "os-release": HEALTHY["os-release"],
         "esp_ubuntu_grub.cfg": STUB,
-        "blkid.txt": BLKID,
+        "blkid.txt": BLKID.replace('TYPE="ntfs"', 'TYPE="ext4"'),
+        "efibootmgr.txt": EFIBOOTMGR.replace(WINDOWS_ENTRY, ""),
     }
     diagnosis = diagnosed(alone)
     assert findings_by_rule(diagnosis)["F04"].severity == "info"

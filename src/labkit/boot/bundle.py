@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from labkit.boot.documents import MAX_SIZE_BYTES, decode, read_document
 from labkit.boot.kinds import recognise
-from labkit.errors import InputError, LabkitError
+from labkit.errors import InputError, LabkitError, UnmetError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     from labkit.boot.documents import Document
     from labkit.boot.kinds import Kind
 
-__all__ = ["MANIFEST", "Bundle", "Input", "Skipped", "bundle_of", "read_bundle"]
+__all__ = ["MANIFEST", "NOT_KNOWN", "Bundle", "Input", "Skipped", "bundle_of", "read_bundle"]
 
 MANIFEST = "collect.json"
 """The file in which `collect` says what it ran and what could not be run."""
+
+NOT_KNOWN = "nothing in it is known"
+"""Why a file that is no output of a boot tool was not read."""
 
 _MAX_FILES = 2000
 # How `collect` and most people call each input; such a file comes before its namesakes.
@@ -82,7 +85,7 @@ def read_bundle(path: Path) -> Bundle:
         InputError: There is nothing at `path`, or no file of it is an output that labkit reads.
         UnmetError: It may not be read.
     """
-    if path.is_dir():
+    if _is_folder(path):
         documents, skipped = _read_folder(path)
     elif _is_archive(path):
         documents, skipped = _read_archive(path)
@@ -113,7 +116,7 @@ def bundle_of(
         elif (kind := recognise(document)) is not None:
             inputs.append(Input(kind, document))
         else:
-            left.append(Skipped(document.name, "nothing in it is known"))
+            left.append(Skipped(document.name, NOT_KNOWN))
     return Bundle(name, tuple(inputs), tuple(left))
 
 
@@ -129,6 +132,25 @@ def _failures(manifest: Document) -> Iterator[Skipped]:
             yield Skipped(str(item["name"]), str(item["reason"]))
     except (ValueError, KeyError, TypeError, RecursionError):
         yield Skipped(manifest.name, "the list of what was collected is damaged")
+
+
+def _is_folder(path: Path) -> bool:
+    """Tell a folder that may be read.
+
+    Raises:
+        UnmetError: It, or the way to it, may not be.
+    """
+    try:
+        if not path.is_dir():
+            return False
+        next(path.iterdir(), None)
+    except PermissionError as error:
+        raise UnmetError(
+            f"{path} may not be read by this user",
+            hint="run as root, or copy it somewhere readable first",
+            code="unreadable-input",
+        ) from error
+    return True
 
 
 def _read_folder(folder: Path) -> tuple[list[Document], list[Skipped]]:

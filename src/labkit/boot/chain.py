@@ -10,9 +10,9 @@ from labkit.boot.partition_types import PartitionType
 from labkit.boot.topics import Topic
 
 if TYPE_CHECKING:
-    from labkit.boot.facts import Facts
+    from labkit.boot.facts import Facts, Menu
 
-__all__ = ["Link", "check_chain", "is_proved_healthy"]
+__all__ = ["Link", "check_chain", "installed", "is_proved_healthy", "seen"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Link:
     Attributes:
         name: What is tested.
         detail: What was seen.
-        needs: The topics that decide it.
+        needs: The topics that decide it, the one that speaks of it first.
         holds: Whether it holds; None where the inputs do not tell.
     """
 
@@ -31,39 +31,86 @@ class Link:
     needs: tuple[Topic, ...]
     holds: bool | None = None
 
+    def lacks(self, facts: Facts) -> tuple[Topic, ...]:
+        """Name what would show it: what is missing, or what was given only in part."""
+        if self.holds is not None:
+            return ()
+        absent = tuple(topic for topic in self.needs if topic not in facts.topics)
+        return absent or tuple(topic for topic in self.needs if topic in facts.partial)
+
 
 def check_chain(facts: Facts) -> tuple[Link, ...]:
-    """Test each link from the firmware to the menu."""
-    return (_firmware(facts), _stub(facts), _menu(facts), _windows(facts), _default(facts))
+    """Test each link from the firmware to the systems; only those that this computer has.
+
+    A Windows alone has no stub and no menu, a BIOS no ESP.
+    """
+    if _has_windows_alone(facts):
+        return (_firmware(facts), _windows(facts))
+    stub = () if _has_no_stub(facts) else (_stub(facts),)
+    return (_firmware(facts), *stub, _menu(facts), _windows(facts), _default(facts))
+
+
+def seen(links: tuple[Link, ...]) -> tuple[Link, ...]:
+    """Choose the links that were seen to hold."""
+    return tuple(link for link in links if link.holds)
 
 
 def is_proved_healthy(facts: Facts, links: tuple[Link, ...]) -> bool:
-    """Tell whether the links that were seen suffice to call the chain healthy.
+    """Tell whether what was seen suffices to call the chain healthy.
 
-    Two proofs are accepted. With a menu: it is whole, everything that it names exists, Windows is
-    in reach (or, without a Windows, the menu itself is) and the default resolves. Without one: a
-    running system found the loaders on a properly typed ESP. Any broken link, and any input that
-    could not be read, forbids it.
+    Nothing may be broken, unreadable, or left open by the very input that speaks of it. Then it is
+    proved by all links; by all but the ESP's grub.cfg, where the firmware is seen to start the GRUB
+    that has this menu; and without a menu by os-prober, which found every loader on a proper ESP.
     """
     if any(link.holds is False for link in links) or facts.unread:
         return False
-    by_name = {link.name: link.holds for link in links}
-    if facts.menu is not None:
-        is_whole = by_name["menu"] and by_name["default"] and by_name["windows"] is not None
-        # A menu of Linux alone says nothing about what leads to it.
-        is_reached = facts.menu.windows or by_name["firmware"] or by_name["esp-stub"]
-        return bool(is_whole and is_reached)
-    return _probe_agrees(facts)
+    if any(link.holds is None and link.needs[0] in facts.topics for link in links):
+        return False
+    if facts.menu is None and _probe_agrees(facts):
+        return True
+    return all(link.holds for link in links if link.name != _STUB)
+
+
+_STUB = "esp-stub"
 
 
 def installed(facts: Facts) -> tuple[str, ...]:
     """Name the systems that the inputs show."""
     systems = []
-    if facts.windows_evidence:
+    in_menu = facts.menu is not None and bool(facts.menu.windows)
+    if in_menu or (facts.windows_evidence and not facts.windows_is_removed):
         systems.append("Windows")
     if facts.linux_evidence:
         systems.append("Linux")
     return tuple(systems)
+
+
+def _has_windows_alone(facts: Facts) -> bool:
+    lacks_linux = not facts.linux_evidence and facts.menu is None and facts.settings is None
+    return lacks_linux and bool(facts.windows_evidence) and Topic.TABLE in facts.topics
+
+
+def _has_no_stub(facts: Facts) -> bool:
+    """Tell a BIOS, and a loader that carries its own first lines (Arch, Gentoo)."""
+    if facts.stub is not None:
+        return False
+    is_inside = _lists_no_stub(facts) and not _lists_shim(facts)
+    return facts.starts_by_uefi is False or is_inside
+
+
+def _lists_no_stub(facts: Facts) -> bool:
+    """Tell whether the files of a Linux are listed, such files too, and no grub.cfg is there."""
+    listed = [file for esp in facts.esps for file in esp.files]
+    return (
+        facts.lists_every_esp
+        and bool(facts.linux_uefi_folders)
+        and any(esp.shows_other_files for esp in facts.esps)
+        and not any(file.endswith("/grub.cfg") for file in listed)
+    )
+
+
+def _lists_shim(facts: Facts) -> bool:
+    return any("/shim" in file for esp in facts.esps for file in esp.files)
 
 
 def _probe_agrees(facts: Facts) -> bool:
@@ -79,71 +126,130 @@ def _probe_agrees(facts: Facts) -> bool:
     return bool(loaders) and len(on_esp) == len(loaders)
 
 
+def _last_start_went_well(facts: Facts) -> bool:
+    """Tell whether GRUB led to a session with this environment block.
+
+    Fedora's menu writes boot_success=0, and a service of the session writes 1 two minutes later.
+    """
+    block = facts.environment.block if facts.environment else None
+    return block is not None and block.variables.get("boot_success") == "1"
+
+
 def _firmware(facts: Facts) -> Link:
-    needs = (Topic.BOOT_LIST, Topic.TABLE, Topic.FILE_SYSTEMS)
+    needs = (Topic.BOOT_LIST, Topic.ESP_FILES, Topic.FILE_SYSTEMS)
     boot = facts.boot_list
-    if boot is None or not boot.is_supported or not boot.has_paths:
-        grub = next((m for m in facts.mbr_codes if m.content.startswith("Grub2")), None)
-        if grub is not None and grub.finds_core:
-            return Link("firmware", f"GRUB is in the MBR of {grub.device}", needs, holds=True)
-        if facts.starts_by_uefi is False:
-            return Link("firmware", "the boot sectors are not given", (Topic.BOOT_SECTORS,))
-        return Link("firmware", "no list of firmware entries with their paths", needs)
+    if boot is None or not boot.is_supported:
+        return _boot_sector(facts, needs)
     wanted = Starts.LINUX if facts.linux_evidence else Starts.WINDOWS
-    for entry in boot.starting(wanted):
-        partition = facts.partition_of(entry)
-        known = partition is not None or not facts.by_partuuid
-        listed = entry.is_damaged or not facts.lists_every_esp or entry.loader is None
-        if (
-            entry.active
-            and known
-            and (listed or any(e.find(entry.loader or "") for e in facts.esps))
-        ):
-            return Link("firmware", f"{entry.name} `{entry.label}` is active", needs, holds=True)
-    return Link("firmware", f"no entry that surely starts {wanted}", needs)
+    entries = [e for e in boot.in_order if e.active and e.starts is wanted]
+    dead = [e for e in entries if facts.lacks_loader(e)]
+    for entry in (e for e in entries if e not in dead):
+        is_known = facts.partition_of(entry) is not None
+        is_unknown = bool(facts.by_partuuid) and entry.node is not None and not is_known
+        if entry.number == boot.current and not is_unknown:
+            detail = f"{entry.name} `{entry.label}` has started this system"
+            return Link("firmware", detail, needs, holds=True)
+        if is_known and any(esp.find(entry.loader or "") for esp in facts.esps):
+            detail = f"{entry.name} `{entry.label}` starts {entry.loader}, which is on the ESP"
+            return Link("firmware", detail, needs, holds=True)
+    if dead and len(dead) == len(entries):
+        detail = f"{dead[0].name} `{dead[0].label}` starts a file that is not on the ESP"
+        return Link("firmware", detail, needs, holds=False)
+    if entries:
+        detail = f"{entries[0].name} `{entries[0].label}` is active; its loader was not looked for"
+        return Link("firmware", detail, needs)
+    return Link("firmware", f"no active entry in BootOrder that starts {wanted.title()}", needs)
+
+
+def _boot_sector(facts: Facts, needs: tuple[Topic, ...]) -> Link:
+    """Judge what starts the systems where there is no list of the firmware."""
+    grub = next((m for m in facts.mbr_codes if m.content.startswith("Grub2")), None)
+    if grub is not None and grub.finds_core:
+        return Link("firmware", f"GRUB is in the MBR of {grub.device}", needs, holds=True)
+    windows = next((m for m in facts.mbr_codes if m.content.startswith("Windows")), None)
+    if windows is not None and facts.legacy_windows and not facts.linux_evidence:
+        return Link("firmware", f"Windows is in the MBR of {windows.device}", needs, holds=True)
+    if _last_start_went_well(facts):
+        detail = "the last start by this menu reached a session (boot_success=1)"
+        return Link("firmware", detail, needs, holds=True)
+    if facts.starts_by_uefi is False:
+        return Link("firmware", "the boot sectors are not given", (Topic.BOOT_SECTORS,))
+    return Link("firmware", "the firmware's list is not given", needs)
 
 
 def _stub(facts: Facts) -> Link:
     needs = (Topic.ESP_STUB, Topic.FILE_SYSTEMS)
+    if facts.stub is None and _lists_no_stub(facts) and _lists_shim(facts):
+        # A signed GRUB has no other way to its menu.
+        return Link(_STUB, "there is none beside shim on the ESP", needs, holds=False)
     if facts.stub is None or facts.stub.uuid is None or not facts.by_uuid:
-        return Link("esp-stub", "the ESP's grub.cfg or the file systems are not given", needs)
+        return Link(_STUB, "the ESP's grub.cfg or the file systems are not given", needs)
     found = facts.by_uuid.get(facts.stub.uuid.lower())
+    if found is not None and not (facts.stub.prefix and facts.stub.loads_menu):
+        return Link(_STUB, "it does not set a prefix and load the menu there", needs)
     if found is not None:
-        return Link("esp-stub", f"it leads to {found.device}", needs, holds=True)
+        return Link(_STUB, f"it leads to {found.device}", needs, holds=True)
     broken = False if facts.lists_every_file_system else None
-    return Link("esp-stub", f"{facts.stub.uuid} is on no listed file system", needs, holds=broken)
+    return Link(_STUB, f"{facts.stub.uuid} is on no listed file system", needs, holds=broken)
 
 
 def _menu(facts: Facts) -> Link:
-    needs = (Topic.MENU,)
+    needs = (Topic.MENU, Topic.FILE_SYSTEMS)
     if facts.menu is None:
         return Link("menu", "no grub.cfg", needs)
     if facts.menu.syntax_error is not None:
         return Link("menu", "grub.cfg cannot be read", needs, holds=False)
     if not facts.menu.starts_linux:
         return Link("menu", "grub.cfg is only a part: it starts no Linux", needs)
+    detail, holds = _menu_file_systems(facts, facts.menu)
+    return Link("menu", f"{len(facts.menu.items)} entries{detail}", needs, holds)
+
+
+def _menu_file_systems(facts: Facts, menu: Menu) -> tuple[str, bool | None]:
+    """Tell whether the file systems that a menu looks for are there."""
     if facts.by_uuid:
-        unknown = [u for u, _ in facts.menu.searched if u.lower() not in facts.by_uuid]
-        if unknown:
-            whole = facts.lists_every_file_system
-            return Link(
-                "menu", f"{unknown[0]} is not listed", needs, holds=False if whole else None
-            )
-    return Link("menu", f"{len(facts.menu.items)} entries", needs, holds=True)
+        mounts = [entry.uuid for entry in facts.fstab or () if entry.mount == "/" and entry.uuid]
+        wanted = [*(u for u, _ in menu.searched), *(u for u, _ in menu.roots), *mounts]
+        unknown = [u for u in wanted if u.lower() not in facts.by_uuid]
+        if not unknown:
+            return "", True
+        return f"; {unknown[0]} is not listed", False if facts.lists_every_file_system else None
+    if menu.searched and not _last_start_went_well(facts):
+        return "; whether their file systems exist is not known", None
+    return "", True
 
 
 def _windows(facts: Facts) -> Link:
-    needs = (Topic.MENU, Topic.BOOT_LIST)
-    if not facts.windows_evidence and not (facts.menu and facts.menu.windows):
-        return Link("windows", "no Windows is seen", needs, holds=True)
     if facts.menu is not None and facts.menu.windows:
-        return Link("windows", f"the menu has `{facts.menu.windows[0].title}`", needs, holds=True)
-    entries = facts.boot_list.starting(Starts.WINDOWS) if facts.boot_list else ()
-    if any(entry.active for entry in entries):
-        return Link("windows", f"the firmware starts it by {entries[0].name}", needs, holds=True)
+        looked = ", its loader is on the ESP" if facts.windows_loader else ""
+        detail = f"the menu has `{facts.menu.windows[0].title}`{looked}"
+        return Link("windows", detail, _STARTS_WINDOWS, holds=True)
+    is_removed = facts.windows_is_removed and Topic.TABLE in facts.topics
+    if facts.windows_evidence and not is_removed:
+        return _windows_beside_the_menu(facts)
+    lists_all = facts.lists_every_file_system or facts.lists_every_disk
+    if lists_all and not any(p.is_windows_volume for p in facts.partitions):
+        return Link("windows", "none is installed", _STARTS_WINDOWS, holds=True)
+    partitions = (Topic.FILE_SYSTEMS, Topic.TABLE)
+    return Link("windows", "none is seen; whether there is one is not known", partitions)
+
+
+_STARTS_WINDOWS = (Topic.MENU, Topic.BOOT_LIST)
+
+
+def _windows_beside_the_menu(facts: Facts) -> Link:
+    """Look for what starts an installed Windows that no menu offers."""
+    for entry in facts.boot_list.in_order if facts.boot_list else ():
+        is_windows = entry.active and entry.starts is Starts.WINDOWS
+        if is_windows and not facts.lacks_loader(entry):
+            detail = f"the firmware starts it by {entry.name}"
+            return Link("windows", detail, _STARTS_WINDOWS, holds=True)
     if facts.windows_loader is not None:
-        return Link("windows", "its loader is on the ESP", needs, holds=True)
-    return Link("windows", "its loader is not seen", needs)
+        return Link("windows", "its loader is on the ESP", _STARTS_WINDOWS, holds=True)
+    is_in_mbr = any(m.content.startswith("Windows") for m in facts.mbr_codes)
+    if facts.legacy_windows and is_in_mbr and not facts.linux_evidence:
+        return Link("windows", "the MBR starts it", _STARTS_WINDOWS, holds=True)
+    return Link("windows", "nothing that starts it is seen", _STARTS_WINDOWS)
 
 
 def _default(facts: Facts) -> Link:
@@ -154,11 +260,26 @@ def _default(facts: Facts) -> Link:
     if menu is None or not menu.starts_linux:
         return Link("default", "no whole menu to resolve it in", needs)
     found = default_value(facts)
+    if found is None and facts.settings is None and menu.cfg is None:
+        return Link("default", "the settings that name it are not given", (Topic.SETTINGS,))
+    if menu.uses_bls and not any(item.kind == "linux" for item in menu.items):
+        return _default_of_entry_files(facts)
     if found is None or found[0] in {"", "0"} or menu.uses_bls:
-        return Link("default", "the first entry, or one of loader/entries", needs, holds=True)
+        return Link("default", "it starts the first entry, or a saved one", needs, holds=True)
     resolution = resolve(facts, found[0])
     if resolution is None:
         known = any(found[0] in {item.title, item.identifier} for item in menu.items)
         return Link("default", f"`{found[0]}`", needs, holds=known or None)
     title = resolution.entry.title if resolution.entry else "nothing"
     return Link("default", f"it starts `{title}`", needs, holds=resolution.exact or None)
+
+
+def _default_of_entry_files(facts: Facts) -> Link:
+    """Judge the default of a menu whose entries are files (BLS) that were not given."""
+    if _last_start_went_well(facts):
+        detail = "what the last start took (boot_success=1)"
+        return Link("default", detail, _ENTRY_FILES, holds=True)
+    return Link("default", "the menu's entries are files, which are not given", _ENTRY_FILES)
+
+
+_ENTRY_FILES = (Topic.ENTRY_FILES, Topic.GRUBENV)

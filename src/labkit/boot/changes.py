@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from labkit.boot.rules import find_rule
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from labkit.boot.facts import Facts
     from labkit.boot.judge import Diagnosis
+    from labkit.boot.topics import Topic
 
-__all__ = ["Change", "compare"]
+__all__ = ["Change", "Comparison", "Uncompared", "compare"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,33 @@ class Change:
     rules: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Uncompared:
+    """Something that only one of the two sides tells about.
+
+    Attributes:
+        what: What it is about, as in `Change`.
+        name: The rule that reports on one side; empty for a kind of fact.
+        detail: What that rule reports; empty for a kind of fact.
+        only_in: `before` or `after`: the side that tells.
+        missing: The topics that the other side lacks, where they are known.
+    """
+
+    what: str
+    name: str
+    detail: str
+    only_in: str
+    missing: tuple[Topic, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What differs between two sides, and what cannot be told because one of them is silent."""
+
+    changes: tuple[Change, ...]
+    uncompared: tuple[Uncompared, ...]
+
+
 # What each kind of fact is judged by.
 _RULES = {
     "boot-order": ("N02", "N09"),
@@ -47,31 +77,58 @@ _RULES = {
 }
 
 
-def compare(before: Diagnosis, after: Diagnosis) -> tuple[Change, ...]:
+def compare(before: Diagnosis, after: Diagnosis) -> Comparison:
     """List what differs between two diagnoses, findings first.
 
-    What only one of the two bundles tells about is left out: an input that was not collected is
-    no change of the computer.
+    What only one of the two bundles tells about is no change of the computer: it is listed apart.
     """
-    changes = list(_findings(before, after))
+    changes, uncompared = _findings(before, after)
     for what, facts_of in _ASPECTS.items():
         old, new = facts_of(before.facts), facts_of(after.facts)
-        if old is None or new is None:
+        if old is not None and new is not None:
+            changes += _differences(what, old, new)
+        elif old is not None or new is not None:
+            only_in = "after" if old is None else "before"
+            uncompared.append(Uncompared(what, "", "", only_in))
+    return Comparison(tuple(changes), tuple(uncompared))
+
+
+def _findings(before: Diagnosis, after: Diagnosis) -> tuple[list[Change], list[Uncompared]]:
+    """Compare findings by rule; what one side could not see has neither come nor gone."""
+    old, new = _messages(before), _messages(after)
+    changes, uncompared = [], []
+    for rule in sorted(old.keys() | new.keys()):
+        if rule in old and rule in new:
+            if old[rule] != new[rule]:
+                changes.append(Change("finding", rule, old[rule], new[rule], (rule,)))
             continue
-        changes += _differences(what, old, new)
-    return tuple(changes)
+        telling, silent = (before, after) if rule in old else (after, before)
+        if missing := _unseen_by(silent, telling, rule):
+            only_in = "before" if telling is before else "after"
+            detail = old.get(rule) or new[rule]
+            uncompared.append(Uncompared("finding", rule, detail, only_in, missing))
+        else:
+            changes.append(Change("finding", rule, old.get(rule), new.get(rule), (rule,)))
+    return changes, uncompared
 
 
-def _findings(before: Diagnosis, after: Diagnosis) -> Iterator[Change]:
-    old = {r.finding.rule: r.finding.message for r in before.findings}
-    new = {r.finding.rule: r.finding.message for r in after.findings}
-    appeared, gone = new.keys() - old.keys(), old.keys() - new.keys()
-    for rule in sorted(gone):
-        if rule not in after.unchecked:
-            yield Change("finding", rule, old[rule], None, (rule,))
-    for rule in sorted(appeared):
-        if rule not in before.unchecked:
-            yield Change("finding", rule, None, new[rule], (rule,))
+def _unseen_by(silent: Diagnosis, telling: Diagnosis, rule: str) -> tuple[Topic, ...]:
+    """Name what the silent side lacks of a finding: a need of the rule, or what shows it here."""
+    needed = find_rule(rule).missing(silent.facts.topics)
+    evidence = [e for r in telling.findings if r.finding.rule == rule for e in r.finding.evidence]
+    shown_by = [topic for e in evidence for topic in telling.facts.answers.get(e.input, ())]
+    lacking = [topic for topic in shown_by if topic not in silent.facts.topics]
+    return tuple(dict.fromkeys((*needed, *lacking)))
+
+
+def _messages(diagnosis: Diagnosis) -> dict[str, str]:
+    """Join what each rule reports."""
+    messages: dict[str, str] = {}
+    for ranked in diagnosis.findings:
+        finding = ranked.finding
+        known = messages.get(finding.rule)
+        messages[finding.rule] = f"{known}; {finding.message}" if known else finding.message
+    return messages
 
 
 def _differences(what: str, old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Change]:

@@ -190,27 +190,24 @@ class _Collector:
             self._failed.append(Skipped(name, f"{path}: {error.strerror or error}"))
 
     def _read_esp(self) -> None:
-        listed = False
         for mount in _ESP_MOUNTS:
-            inside = _matches(self._root / mount, "*")
+            base = self._root / mount
+            inside = _matches(base, "*")
             folder = next((f for f in inside if f.name.upper() == "EFI"), None)
-            if folder is None:
-                continue
-            paths = list(_walk(folder))
-            if any(path.suffix.lower() == ".efi" for path in paths):
-                text = "".join(f"/{p.relative_to(folder.parent).as_posix()}\n" for p in paths)
-                self._store("esp_files.txt", text.encode(), f"find {folder} -type f")
-                listed = True
+            paths = list(_walk(folder)) if folder is not None else []
             for path in paths:
                 if path.name == "grub.cfg":
                     self._read(f"esp_{path.parent.name.lower()}_grub.cfg", path)
-            if listed:
+            has_loader = any(path.suffix.lower() == ".efi" for path in paths)
+            device = None if mount == "boot" else _mounted_device(base)
+            # A mounted ESP without a loader is a finding; a mere folder is no ESP.
+            if has_loader or device is not None:
+                head = f"# {device}\n" if device is not None else ""
+                text = "".join(f"/{p.relative_to(base).as_posix()}\n" for p in paths)
+                self._store("esp_files.txt", (head + text).encode(), f"find {base} -type f")
                 return
-        if not listed:
-            reason = (
-                "no EFI system partition is mounted on /boot/efi, /efi or /boot, or not readable"
-            )
-            self._failed.append(Skipped("esp_files.txt", reason))
+        reason = "no EFI system partition is mounted on /boot/efi, /efi or /boot, or not readable"
+        self._failed.append(Skipped("esp_files.txt", reason))
 
     def _grub_d(self) -> None:
         folder = self._root / "etc/grub.d"
@@ -234,15 +231,30 @@ def collect_machine(root: Path = Path("/"), *, progress: Progress = SILENT) -> C
 
     Raises:
         InputError: `root` is no folder.
+        UnmetError: It may not be looked into.
     """
     geteuid = getattr(os, "geteuid", None)  # Windows has none.
     if geteuid is not None and geteuid() != 0:
         progress.warning("not root: most inputs can be read by root only")
-    if not root.is_dir():
+    _require_folder(root)
+    return _Collector(root, progress).collect()
+
+
+def _require_folder(root: Path) -> None:
+    try:
+        is_folder = root.is_dir()
+        if is_folder:
+            next(root.iterdir(), None)
+    except PermissionError as error:
+        raise UnmetError(
+            f"{root} may not be read by this user",
+            hint="run it again with sudo",
+            code="unreadable-input",
+        ) from error
+    if not is_folder:
         raise InputError(
             f"{root} is no folder", hint="name the folder on which the system is mounted"
         )
-    return _Collector(root, progress).collect()
 
 
 def write_archive(
@@ -309,6 +321,19 @@ def _matches(folder: Path, pattern: str) -> list[Path]:
         return sorted(folder.glob(pattern))
     except OSError:
         return []
+
+
+def _mounted_device(folder: Path) -> str | None:
+    """Name the device that is mounted on a folder that may be read; None where none is."""
+    try:
+        next(folder.iterdir(), None)
+        if not folder.is_mount():
+            return None
+        number = folder.stat().st_dev
+        link = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}")
+        return f"/dev/{link.resolve(strict=True).name}"
+    except OSError:
+        return None  # Not there, not readable, or no block device.
 
 
 def _walk(folder: Path) -> Iterator[Path]:

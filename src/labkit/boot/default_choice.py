@@ -12,10 +12,11 @@ from labkit.errors import InputError, RefusedError, UnmetError, UsageError
 
 if TYPE_CHECKING:
     from labkit.boot.default_entry import Order
+    from labkit.boot.default_grub import GrubSettings
     from labkit.boot.grub_cfg import GrubCfg
     from labkit.boot.menu import MenuEntry
 
-__all__ = ["find_entry", "setting_for"]
+__all__ = ["find_entry", "remarks_on_saving", "setting_for"]
 
 
 def find_entry(cfg: GrubCfg, wish: str) -> MenuEntry:
@@ -76,3 +77,17 @@ def setting_for(cfg: GrubCfg, entry: MenuEntry, *, order: Order = "upstream") ->
             code="no-stable-default",
         )
     return setting
+
+
+def remarks_on_saving(settings: GrubSettings) -> tuple[str, ...]:
+    """Say what a fixed GRUB_DEFAULT ends where the settings remember a choice until now."""
+    remarks = []
+    if settings.value("GRUB_DEFAULT") == "saved":
+        remarks.append("the choice that was saved (grub-set-default) no longer counts")
+    saving = settings.settings.get("GRUB_SAVEDEFAULT")
+    if saving is not None and saving.value == "true":
+        remarks.append(
+            f"GRUB_SAVEDEFAULT=true ({saving.file}, line {saving.line}) has no effect beside a "
+            "fixed default: GRUB comes back to the last choice only with GRUB_DEFAULT=saved"
+        )
+    return tuple(remarks)

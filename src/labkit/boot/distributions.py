@@ -54,6 +54,7 @@ class Distribution:
         update_command: The command that writes grub.cfg.
         grubenv_command: The command that edits the environment block.
         install_command: The command that installs a package.
+        loader_commands: The commands that write the UEFI loader and the ESP's grub.cfg anew.
     """
 
     family: Family
@@ -64,6 +65,7 @@ class Distribution:
     update_command: str
     grubenv_command: str
     install_command: str
+    loader_commands: tuple[str, ...] = ()
 
     @property
     def order(self) -> Order:
@@ -83,6 +85,7 @@ _DISTRIBUTIONS = {
             update_command="sudo update-grub",
             grubenv_command="grub-editenv",
             install_command="sudo apt-get install",
+            loader_commands=("sudo grub-install --target=x86_64-efi",),
         ),
         Distribution(
             Family.UBUNTU,
@@ -93,6 +96,7 @@ _DISTRIBUTIONS = {
             update_command="sudo update-grub",
             grubenv_command="grub-editenv",
             install_command="sudo apt-get install",
+            loader_commands=("sudo grub-install --target=x86_64-efi",),
         ),
         Distribution(
             Family.FEDORA,
@@ -103,6 +107,7 @@ _DISTRIBUTIONS = {
             update_command="sudo grub2-mkconfig -o /boot/grub2/grub.cfg",
             grubenv_command="grub2-editenv",
             install_command="sudo dnf install",
+            loader_commands=("sudo dnf reinstall shim-x64 grub2-efi-x64 grub2-common",),
         ),
         Distribution(
             Family.SUSE,
@@ -113,6 +118,7 @@ _DISTRIBUTIONS = {
             update_command="sudo grub2-mkconfig -o /boot/grub2/grub.cfg",
             grubenv_command="grub2-editenv",
             install_command="sudo zypper install",
+            loader_commands=("sudo update-bootloader --reinit",),
         ),
         Distribution(
             Family.ARCH,
@@ -123,6 +129,7 @@ _DISTRIBUTIONS = {
             update_command="sudo grub-mkconfig -o /boot/grub/grub.cfg",
             grubenv_command="grub-editenv",
             install_command="sudo pacman -S",
+            loader_commands=("sudo grub-install --target=x86_64-efi --efi-directory=/boot/efi",),
         ),
         Distribution(
             Family.UNKNOWN,

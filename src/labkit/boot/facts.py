@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 
 _LINUX_FILE_SYSTEMS = frozenset({"ext4", "ext3", "ext2", "btrfs", "xfs", "f2fs", "crypto_LUKS"})
 
+# Windows' setup writes it in its own language.
+_SYSTEM_RESERVED = (
+    r"(?i)system[ -]?reserv|réservé au système|reservado p|reservado|riservato|zastrzeżone"
+    r"|зарезервировано|systeem gereserveerd"
+)
+
 __all__ = ["EnvironmentBlock", "Facts", "Menu", "MenuItem"]
 
 
@@ -63,6 +69,7 @@ class Menu:
         items: Its entries at every depth.
         cfg: The parsed grub.cfg; None for boot-info's shortened form.
         searched: Every UUID that it looks for, with the line.
+        roots: Every UUID that it gives a kernel as root, with the line.
         ran_os_prober: 30_os-prober wrote its part, perhaps an empty one.
         os_prober_wrote: 30_os-prober wrote entries or settings.
         source: The input as a whole.
@@ -78,6 +85,7 @@ class Menu:
     source: Evidence
     syntax_error: Evidence | None
     header_default: Evidence | None = None
+    roots: tuple[tuple[str, Evidence], ...] = ()
 
     @property
     def uses_bls(self) -> bool:
@@ -135,8 +143,11 @@ class Facts:
         os_release: os-release of the installed Linux.
         clock_is_local: Whether the hardware clock keeps local time.
         messages: Lines of other inputs by topic: ntfs-3g, grub-install, lspci, the screen, sgdisk.
+        carried_line_ends: Every input has Windows' line ends, which were taken off: they came on
+            while the inputs were copied.
         unread: Inputs that could not be read as what they are.
         skipped: Inputs that were not read at all.
+        answers: What each input, by its name, tells about.
     """
 
     topics: frozenset[Topic] = frozenset()
@@ -165,8 +176,10 @@ class Facts:
     os_release: Mapping[str, str] = field(default_factory=dict)
     clock_is_local: tuple[bool, Evidence] | None = None
     messages: Mapping[str, tuple[Evidence, ...]] = field(default_factory=dict)
+    carried_line_ends: Evidence | None = None
     unread: tuple[LabkitError, ...] = ()
     skipped: tuple[Skipped, ...] = ()
+    answers: Mapping[str, tuple[Topic, ...]] = field(default_factory=dict)
 
     # --- partitions -----------------------------------------------------------------------
 
@@ -192,6 +205,15 @@ class Facts:
     def partition_of(self, entry: BootEntry) -> Partition | None:
         """Find the partition that a firmware entry names."""
         return self.by_partuuid.get(entry.node.partuuid) if entry.node else None
+
+    def lacks_loader(self, entry: BootEntry) -> bool:
+        """Tell whether a firmware entry's loader is surely not on the ESP that it names."""
+        if entry.loader is None or entry.is_damaged or not self.lists_every_esp:
+            return False
+        if self.by_partuuid and self.partition_of(entry) is None:
+            return False  # It names a disk that is not listed, such as a stick.
+        found = [esp for esp in self.esps if esp.find(entry.loader)]
+        return not found or all(esp.lacks_second_stage(entry.loader, entry.data) for esp in found)
 
     def disk(self, device: str) -> Disk | None:
         """Find the disk `device`."""
@@ -260,6 +282,42 @@ class Facts:
         return tuple(found)
 
     @cached_property
+    def legacy_windows(self) -> tuple[Evidence, ...]:
+        """Lines that show a Windows that a BIOS starts: it is on an MBR disk.
+
+        NTFS alone is data. Windows' own signs are the active flag or the name `System Reserved` on
+        an NTFS partition, a recovery partition, and the boot files.
+        """
+        found = [
+            f.evidence
+            for f in self.boot_files
+            if f.path in {"/bootmgr", "/ntldr"}
+            and (partition := self.partition(f.device)) is not None
+            and partition.scheme == "dos"
+        ]
+        for disk in self.disks:
+            here = [p for p in self.partitions if p.disk == disk.device]
+            if disk.scheme != "dos" or not here:
+                continue
+            volumes = [p for p in here if _may_hold_windows(p)]
+            is_alone = len(here) == 1 and len(self.disks) > 1  # A disk for data, as it is sold.
+            has_system = any(p.active or _is_system_reserved(p) for p in volumes)
+            has_recovery = any(p.type is PartitionType.RECOVERY for p in here)
+            if volumes and not is_alone and (has_system or has_recovery):
+                found += [p.evidence[0] for p in volumes if p.evidence]
+        return tuple(found)
+
+    @cached_property
+    def windows_is_removed(self) -> bool:
+        """Whether a firmware entry alone may be all that is left of a Windows."""
+        return (
+            self.lists_every_esp
+            and self.windows_loader is None
+            and not self.windows_volumes
+            and not self.legacy_windows
+        )
+
+    @cached_property
     def windows_evidence(self) -> tuple[Evidence, ...]:
         """Lines that show that Windows is installed, the strongest first."""
         found = [self.windows_loader] if self.windows_loader else []
@@ -271,7 +329,15 @@ class Facts:
             ]
         if self.prober is not None:
             found += [s.evidence for s in self.prober.systems if s.is_windows]
-        return (*found, *self.windows_volumes)
+        return tuple(dict.fromkeys((*found, *self.windows_volumes, *self.legacy_windows)))
+
+    @cached_property
+    def bitlocker(self) -> bool | None:
+        """Whether BitLocker encrypts a volume; None where no input shows all file systems."""
+        fstypes = {(p.fstype or "").lower() for p in (*self.partitions, *self.volumes)}
+        if "bitlocker" in fstypes:
+            return True
+        return False if "ntfs" in fstypes and self.lists_every_file_system else None
 
     @cached_property
     def linux_evidence(self) -> tuple[Evidence, ...]:
@@ -292,6 +358,23 @@ class Facts:
         return tuple(found)
 
     @cached_property
+    def legacy_linux(self) -> tuple[Evidence, ...]:
+        """Signs of a GRUB for a BIOS: its package, its partition, its boot sector; two prove it."""
+        signs = [e for e in self.packages if re.search(r"\bgrub-pc\b(?!-bin)", e.text)][:1]
+        signs += [
+            p.evidence[0]
+            for p in self.partitions
+            if p.type is PartitionType.BIOS_BOOT and p.evidence
+        ][:1]
+        signs += [m.evidence for m in self.mbr_codes if m.content.startswith("Grub2")][:1]
+        return tuple(signs)
+
+    @cached_property
+    def esp_mount(self) -> FstabEntry | None:
+        """The line of fstab that mounts an ESP."""
+        return next((e for e in self.fstab or () if e.mount in {"/boot/efi", "/efi"}), None)
+
+    @cached_property
     def linux_uefi_folders(self) -> tuple[str, ...]:
         """Folders of Linux loaders on the listed ESPs."""
         return tuple(folder for esp in self.esps for folder in esp.linux_folders)
@@ -303,7 +386,11 @@ class Facts:
             return self.boot_list.is_supported
         if self.running_mode is not None:
             return self.running_mode == "uefi"
-        return True if self.windows_loader and self.esp_partitions else None
+        if self.windows_loader and self.esp_partitions:
+            return True
+        has_mbr_alone = bool(self.disks) and all(d.scheme == "dos" for d in self.disks)
+        uses_esp = self.esp_partitions or self.esps or self.esp_mount
+        return False if has_mbr_alone and not uses_esp else None
 
     @cached_property
     def settings_findings(self) -> tuple[Finding, ...]:
@@ -315,11 +402,39 @@ class Facts:
         return lint_settings(self.settings)
 
     @cached_property
+    def partial(self) -> frozenset[Topic]:
+        """Topics whose input is only a part of what the tool prints: the whole would tell more."""
+        from labkit.boot.topics import Topic
+
+        boot, menu = self.boot_list, self.menu
+        cut = {
+            Topic.MENU: menu is not None and not menu.starts_linux,
+            Topic.BOOT_LIST: boot is not None
+            and boot.is_supported
+            and (not boot.has_paths or bool(boot.unlisted)),
+            Topic.FILE_SYSTEMS: not self.lists_every_file_system,
+            Topic.ESP_FILES: bool(self.esps) and not self.lists_every_esp,
+        }
+        return frozenset(topic for topic, is_cut in cut.items() if is_cut and topic in self.topics)
+
+    @cached_property
     def lists_every_esp(self) -> bool:
         """Whether the files of every ESP are listed."""
         named = {esp.device for esp in self.esps if esp.device}
         known = {p.device for p in self.esp_partitions}
         return bool(self.esps) and (known <= named if named else len(known) <= 1)
+
+
+def _may_hold_windows(partition: Partition) -> bool:
+    """Tell an NTFS partition by its content, or by its type where the content is not known."""
+    if partition.fstype is not None:
+        return partition.is_windows_volume
+    return partition.type is PartitionType.NTFS
+
+
+def _is_system_reserved(partition: Partition) -> bool:
+    """Tell the small partition that Windows 7 and later start from, by its label."""
+    return bool(re.match(_SYSTEM_RESERVED, partition.label or ""))
 
 
 def _removable(facts: Facts) -> set[str]:

@@ -55,7 +55,9 @@ class Finding:
         confidence: How far the inputs prove it.
         message: What is wrong, one sentence with the names at hand.
         evidence: The lines it rests on.
-        fix: What to do, as a command where there is one.
+        fix: What to do, step by step; a line is either a command that runs as shown, or a sentence.
+        caution: What to have ready before the fix; empty for nothing.
+        undo: How to take this fix back, with the old values; empty where the rule says it all.
     """
 
     rule: str
@@ -64,3 +66,5 @@ class Finding:
     message: str
     evidence: tuple[Evidence, ...] = ()
     fix: str = ""
+    caution: str = ""
+    undo: str = ""

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from labkit.boot.bls import parse_bls_entry, sort_bls_entries
 from labkit.boot.default_entry import Resolution, resolve_default, resolve_grub_default
-from labkit.boot.documents import read_document
+from labkit.boot.documents import Document, read_document
 from labkit.boot.grub_cfg import parse_grub_cfg
 from labkit.boot.grubenv import parse_grubenv
 from labkit.boot.installed import grub_cfg_below, root_of, system_at
+from labkit.boot.kinds import Kind, recognise
 from labkit.boot.menu import walk_entries
 from labkit.errors import InputError, UnmetError
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["InstalledMenu", "read_installed_menu"]
 
+_HEADER_LENGTH = 500  # The comment that names the program that wrote the file is at its top.
 _GRUB_FOLDERS = frozenset({"grub", "grub2"})
 
 
@@ -38,6 +40,7 @@ class InstalledMenu:
         block: The variables of the environment block; None where there is none.
         system: Whose menu it is.
         has_entry_files: Whether BLS entry files were found.
+        is_grub2: Whether GRUB's programs are called grub2-... there.
     """
 
     path: Path
@@ -45,16 +48,12 @@ class InstalledMenu:
     block: Mapping[str, str] | None
     system: InstalledSystem
     has_entry_files: bool = False
+    is_grub2: bool = False
 
     @property
     def reboot_program(self) -> str:
         """The program that chooses an entry for the next start alone."""
-        # Where the menu is in /boot/grub2, GRUB's programs bear that name too.
-        grub2 = "grub2" in {
-            self.path.parent.name,
-            *self.system.distribution.grubenv_command.split("-"),
-        }
-        return "grub2-reboot" if grub2 else "grub-reboot"
+        return "grub2-reboot" if self.is_grub2 else "grub-reboot"
 
     @property
     def lacks_entries(self) -> bool:
@@ -101,17 +100,48 @@ def read_installed_menu(
     root = root_of(settings) if settings is not None else None
     path = grub_cfg or grub_cfg_below(root or Path("/"))
     block = _block(path, grubenv)
-    text = _text(path, "name the file with --grub-cfg")
+    document = _document(path, "name the file with --grub-cfg")
     files = _bls_entries(path, bls)
-    cfg = parse_grub_cfg(text, environment_block=block, bls_entries=files)
+    cfg = parse_grub_cfg(document.text, environment_block=block, bls_entries=files)
+    if not cfg.entries and not cfg.uses_bls:
+        _refuse_other(path, document, cfg)
     title = next((e.title for e in walk_entries(cfg.entries) if e.kind == "linux"), "")
     system = system_at(path, family=family, text=title)
-    return InstalledMenu(path, cfg, block, system, bool(files))
+    return InstalledMenu(
+        path, cfg, block, system, bool(files), _is_grub2(path, document.text, cfg, system)
+    )
+
+
+def _is_grub2(path: Path, text: str, cfg: GrubCfg, system: InstalledSystem) -> bool:
+    """Tell the GRUB of Fedora and openSUSE: by its folder, by what wrote the menu, or by BLS."""
+    header = text[:_HEADER_LENGTH]
+    is_named = path.parent.name == "grub2" or "grub2-mkconfig" in header
+    return is_named or cfg.uses_bls or system.distribution.grubenv_command.startswith("grub2")
+
+
+def _refuse_other(path: Path, document: Document, cfg: GrubCfg) -> None:
+    """Refuse a text that no menu comes from: another tool's output, a stub, anything at all."""
+    kind = recognise(Document("input", document.raw, document.text))  # Its name proves nothing.
+    if kind is Kind.GRUB_CFG or (kind is None and cfg.variables):
+        return
+    hint = "give grub.cfg itself: /boot/grub/grub.cfg, or /boot/grub2/grub.cfg"
+    if kind is Kind.ESP_STUB:
+        message = f"{path} is the ESP's grub.cfg, which only leads to the menu"
+    elif kind is not None:
+        message = f"{path} holds {kind}, not a grub.cfg"
+    else:
+        message = f"{path} holds no menu of GRUB"
+        hint = f"it reads {', '.join(cfg.sources)}: name that file" if cfg.sources else hint
+    raise InputError(message, hint=hint, code="wrong-input")
 
 
 def _text(path: Path, hint: str) -> str:
+    return _document(path, hint).text
+
+
+def _document(path: Path, hint: str) -> Document:
     try:
-        return read_document(path).text
+        return read_document(path)
     except UnmetError as error:
         raise UnmetError(
             f"{path} may not be read", hint="run it again with sudo", code=error.code

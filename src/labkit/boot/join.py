@@ -15,6 +15,7 @@ from labkit.boot.distributions import (
 )
 from labkit.boot.facts import EnvironmentBlock, Facts
 from labkit.boot.kinds import Kind
+from labkit.boot.partition_types import PartitionType
 from labkit.boot.topics import Topic, topics_of
 from labkit.errors import InputError
 
@@ -44,7 +45,27 @@ def join(bundle: Bundle) -> Facts:
 
     An input that cannot be read as what it should be is left out and named in `Facts.unread`.
     """
-    return _Joiner(bundle).facts()
+    carried = _line_ends_of_the_way(bundle)
+    if carried is None:
+        return _Joiner(bundle).facts()
+    plain = [replace(i, document=_with_plain_line_ends(i.document)) for i in bundle.inputs]
+    facts = _Joiner(replace(bundle, inputs=tuple(plain))).facts()
+    return replace(facts, carried_line_ends=carried)
+
+
+def _line_ends_of_the_way(bundle: Bundle) -> Evidence | None:
+    """Tell whether every input has Windows' line ends: then they came on by being copied.
+
+    One input alone may have had them on the computer, too.
+    """
+    raws = [i.document.raw for i in bundle.inputs if b"\n" in i.document.raw]
+    if len(raws) > 1 and all(raw.count(b"\n") == raw.count(b"\r\n") for raw in raws):
+        return bundle.inputs[0].document.at(None, "every line ends in CR LF")
+    return None
+
+
+def _with_plain_line_ends(document: Document) -> Document:
+    return replace(document, raw=document.raw.replace(b"\r\n", b"\n"))
 
 
 class _Joiner:
@@ -71,7 +92,7 @@ class _Joiner:
             boot_list=boot_list,
             prober=self._prober(),
             log=self._log(),
-            esps=self._esps(),
+            esps=self._esps(records),
             stub=self._stub(boot_list),
             settings=self._settings(distribution),
             menu=menu,
@@ -93,6 +114,7 @@ class _Joiner:
             clock_is_local=self._read(Kind.CLOCK, "host", "parse_clock_is_local"),
             messages=self._messages(),
             skipped=self._bundle.skipped,
+            answers={i.document.name: topics_of(i.kind) for i in self._bundle.inputs},
         )
         knows_mode = mode is not None or boot_list is not None
         topics = self._topics(knows_mode=knows_mode)
@@ -168,15 +190,19 @@ class _Joiner:
         )
         return log
 
-    def _esps(self) -> tuple[EspListing, ...]:
+    def _esps(self, records: tuple[Partition, ...]) -> tuple[EspListing, ...]:
         listed: tuple[EspListing, ...] = tuple(self._all_of(Kind.ESP_LIST, "esp", "parse_esp_list"))
-        return listed or self._esps_of_report()
+        return listed or self._esps_of_report(records)
 
-    def _esps_of_report(self) -> tuple[EspListing, ...]:
+    def _esps_of_report(self, records: tuple[Partition, ...]) -> tuple[EspListing, ...]:
         """Take the ESPs' files from the boot files that a boot-info report lists."""
         files = self._all_of(Kind.BOOT_SECTORS, "bootinfo", "parse_boot_files")
         on_esp = [file for file in files if file.path.startswith("/efi/")]
-        if not on_esp:
+        devices = {file.device: file.evidence for file in on_esp}
+        typed = {p.device for p in records if p.type is PartitionType.ESP}
+        looked_at = self._all_of(Kind.BOOT_SECTORS, "bootinfo", "parse_boot_file_lines")
+        devices |= {d: line for d, line in looked_at if d in typed and d not in devices}
+        if not devices:
             return ()
         from labkit.boot.parse.esp import EspListing
 
@@ -185,9 +211,9 @@ class _Joiner:
                 device,
                 tuple(f.path for f in on_esp if f.device == device),
                 tuple(f.evidence for f in on_esp if f.device == device),
-                next(f.evidence for f in on_esp if f.device == device),
+                source,
             )
-            for device in dict.fromkeys(file.device for file in on_esp)
+            for device, source in devices.items()
         )
 
     def _stub(self, boot_list: BootList | None) -> EspStub | None:
@@ -204,11 +230,11 @@ class _Joiner:
         return stub
 
     def _environment(self) -> EnvironmentBlock | None:
-        from labkit.boot.grubenv import parse_grubenv
-
         document = self._bundle.first(Kind.GRUBENV)
         if document is None:
             return None
+        from labkit.boot.grubenv import parse_grubenv
+
         evidence = document.at(None, "environment block")
         try:
             return EnvironmentBlock(parse_grubenv(document.raw), None, evidence)
@@ -274,6 +300,7 @@ _TABLE_PARSERS = {
     Kind.SFDISK_DUMP: ("sfdisk", "parse_sfdisk_dump"),
     Kind.FDISK: ("fdisk", "parse_fdisk"),
     Kind.BOOTINFO_TABLE: ("bootinfo_tables", "parse_bootinfo_table"),
+    Kind.SGDISK_TABLE: ("sgdisk", "parse_sgdisk_table"),
     Kind.PARTED: ("parted", "parse_parted"),
 }
 _FILE_SYSTEM_PARSERS = {

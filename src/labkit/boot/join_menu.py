@@ -9,7 +9,7 @@ from labkit.boot.facts import Menu, MenuItem
 from labkit.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from labkit.boot.bls import BlsEntry
     from labkit.boot.documents import Document
@@ -34,7 +34,7 @@ def generated_menu(
     cfg = parse_grub_cfg(
         document.text,
         environment_block=environment_block,
-        bls_entries=_bls_entries(bls_documents),
+        bls_entries=_bls_entries(bls_documents) if bls_documents else (),
     )
     sections = {section.script.rpartition("/")[2]: section for section in cfg.sections}
     probed = sections.get("30_os-prober")
@@ -58,7 +58,21 @@ def generated_menu(
         source=document.at(None, "grub.cfg"),
         syntax_error=document.at(problem.line, problem.message) if problem else None,
         header_default=_header_default(document),
+        roots=tuple(_roots(document)),
     )
+
+
+_ROOT = re.compile(r"^[ \t]*linux(?:16|efi)?[ \t].*?\sroot=UUID=([0-9A-Fa-f-]+)", re.MULTILINE)
+
+
+def _roots(document: Document) -> Iterator[tuple[str, Evidence]]:
+    """Find the root file systems of the kernels' lines, each UUID once."""
+    seen: set[str] = set()
+    for match in _ROOT.finditer(document.text):
+        if match[1] not in seen:
+            seen.add(match[1])
+            line = document.text.count("\n", 0, match.start(1)) + 1
+            yield match[1], document.at(line)
 
 
 _NEXT_ENTRY = re.compile(

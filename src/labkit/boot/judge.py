@@ -157,11 +157,8 @@ def _missing(facts: Facts, links: tuple[Link, ...], unchecked: list[Rule]) -> tu
     """Order what is missing: the chain's untested links first, then by the rules it would wake."""
     wanted: dict[Topic, int] = {}
     for link in links:
-        if link.holds is None:
-            # Where all of them are given, the first is only a part of what it should be.
-            absent = [topic for topic in link.needs if topic not in facts.topics]
-            for topic in absent or link.needs[:1]:
-                wanted[topic] = wanted.get(topic, 0) + _WEIGHT_OF_LINK
+        for topic in link.lacks(facts):
+            wanted[topic] = wanted.get(topic, 0) + _WEIGHT_OF_LINK
     for rule in unchecked:
         if rule.severity is Severity.ERROR:
             for topic in rule.missing(facts.topics):

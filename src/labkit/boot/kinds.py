@@ -25,6 +25,7 @@ class Kind(StrEnum):
     SFDISK_JSON = "sfdisk-json"
     SFDISK_DUMP = "sfdisk-dump"
     PARTED = "parted-m"
+    SGDISK_TABLE = "sgdisk-p"
     SGDISK = "sgdisk"
     LSBLK_JSON = "lsblk-json"
     LSBLK_TREE = "lsblk-tree"
@@ -63,6 +64,7 @@ TABLE_KINDS = (
     Kind.SFDISK_DUMP,
     Kind.FDISK,
     Kind.BOOTINFO_TABLE,
+    Kind.SGDISK_TABLE,
     Kind.PARTED,
     Kind.LSBLK_JSON,
     Kind.LSBLK_TREE,
@@ -101,6 +103,7 @@ _TEXT_SIGNS: tuple[tuple[Kind, str], ...] = (
             r"|^(?:/dev/\S+|(?:sd|nvme|vd|hd|mmcblk)\w+)\s+(?:\*\s+)?(?:\d+[+-]?\s+){3}"
         ),
     ),
+    (Kind.SGDISK_TABLE, r"^Number +Start \(sector\) +End \(sector\)"),
     (Kind.SGDISK, r"^No problems found\.|^Problem: |^Caution: Partition \d+"),
     (
         Kind.MKCONFIG_LOG,

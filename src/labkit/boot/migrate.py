@@ -165,6 +165,7 @@ def plan_migration(
     parts = sorted(
         (p for p in facts.partitions if p.disk == name), key=lambda p: (p.start or 0, p.number or 0)
     )
+    _refuse_rounded(old, document.name)
     _refuse_smaller(old, size_bytes)
     sector = (old.sector_bytes if old else None) or _SECTOR_BYTES
     wanted, left_behind = _wanted(parts, sector)
@@ -241,6 +242,16 @@ def _refuse_unmovable(facts: Facts, device: str) -> None:
             hint=r"in Windows, as administrator: `mbr2gpt /validate /allowFullOS`, then "
             r"`mbr2gpt /convert /allowFullOS`; switch the firmware to UEFI, take the table anew",
             code="mbr-table",
+        )
+
+
+def _refuse_rounded(old: Disk | None, name: str) -> None:
+    """A copy does not fit into a partition that is as long as a rounded size says."""
+    if old is not None and any(p.size is None and p.size_bytes for p in old.partitions):
+        raise InputError(
+            f"{name} gives rounded sizes, not sectors",
+            hint="give the output of `fdisk -l` without -u and -o, or of `sfdisk --json`",
+            code="no-size",
         )
 
 

@@ -65,11 +65,7 @@ class OneTimeStart:
 
 def uses_bitlocker(facts: Facts) -> bool | None:
     """Tell whether BitLocker encrypts a volume; None where no input shows all file systems."""
-    volumes = (*facts.partitions, *facts.volumes)
-    if any((p.fstype or "").lower() == "bitlocker" for p in volumes):
-        return True
-    shows_windows = any((p.fstype or "").lower() == "ntfs" for p in volumes)
-    return False if shows_windows and facts.lists_every_file_system else None
+    return facts.bitlocker
 
 
 def plan_one_time_start(

@@ -60,6 +60,11 @@ class PartitionTable:
     rows: tuple[Row, ...]
     findings: tuple[Finding, ...]
 
+    @property
+    def has_places(self) -> bool:
+        """Whether it tells where partitions are: cylinders and lsblk do not."""
+        return any(row.start is not None for row in self.rows)
+
 
 def read_table(document: Document) -> PartitionTable:
     """Read a partition table of fdisk, sfdisk, parted or lsblk.

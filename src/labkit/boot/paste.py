@@ -1,7 +1,8 @@
 """Pasted reports: boot-info, boot-repair, a terminal session or a forum post, cut into outputs.
 
-What pastes suffer on the way is undone first: HTML entities and tags, quoted lines, colours,
-wrapped lines. Parsers cope with lost TABs and columns themselves.
+What pastes suffer on the way is undone first: HTML entities and tags, quoted and indented lines,
+colours. Parsers cope with lost TABs, columns and wrapped lines themselves. Outputs that contradict
+each other are of two computers, or of one before and after a change: they become two reports.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from labkit.boot.bundle import bundle_of
 from labkit.boot.documents import Document
 from labkit.boot.kinds import Kind, recognise
+from labkit.boot.sessions import split_by_computer
 from labkit.errors import InputError
 
 if TYPE_CHECKING:
@@ -56,13 +58,17 @@ def cut_paste(document: Document) -> tuple[Report, ...]:
     lines = _repaired(document.text).split("\n")
     starts = [n for n, line in enumerate(lines) if _BANNER.match(line)]
     # What stands before the first banner belongs to it.
-    cuts = [0, *starts[1:], len(lines)]
+    cuts = sorted({0, *starts[1:], *_changes_of_host(lines), len(lines)})
     reports = []
     for begin, end in pairwise(cuts):
         documents = list(_outputs(lines[begin:end], begin))
-        bundle = bundle_of(document.name, documents, keep_order=True)
-        if bundle.inputs:
-            reports.append(Report(begin + 1, bundle))
+        # A boot-info report is of one computer; boot-repair lists entries before and after in it.
+        is_report = any(_BANNER.match(line) for line in lines[begin:end])
+        for part in [documents] if is_report else split_by_computer(documents):
+            bundle = bundle_of(document.name, part, keep_order=True)
+            if bundle.inputs:
+                line = begin if part[0] is documents[0] else _first_line(part[0])
+                reports.append(Report(line + 1, bundle))
     if not reports:
         raise InputError(
             f"{document.name} holds no output that labkit reads",
@@ -72,17 +78,69 @@ def cut_paste(document: Document) -> tuple[Report, ...]:
     return tuple(reports)
 
 
+_HOST = re.compile(r"^\s*\[?[\w.-]+@(?P<host>[\w.-]+)[^$#]*[$#]\s")
+
+
+def _changes_of_host(lines: list[str]) -> Iterator[int]:
+    """Find the lines whose prompt is that of another computer than the prompt before."""
+    last = None
+    for number, line in enumerate(lines):
+        if (match := _HOST.match(line)) and _PROMPT.match(line):
+            if last is not None and match["host"] != last:
+                yield number
+            last = match["host"]
+
+
+def _first_line(document: Document) -> int:
+    """Tell how many lines stand before the first of a document: blanks hold their places."""
+    return len(document.text) - len(document.text.lstrip("\n"))
+
+
 def _repaired(text: str) -> str:
     """Undo what mail, forums and terminals do to text."""
     text = _ANSI.sub("", text)
-    if re.search(r"&(?:#\d+|#x[0-9a-f]+|quot|lt|gt|amp|nbsp);", text, re.IGNORECASE):
+    for _ in range(_MAX_ESCAPES):
+        if not _ENTITY.search(text):
+            break
         text = html.unescape(_TAG.sub(lambda m: "\n" if m[0].startswith("<br") else "", text))
     text = text.replace("\N{NO-BREAK SPACE}", " ")
-    lines = text.split("\n")
+    return "\n".join(_dedented(_unquoted(text.split("\n"))))
+
+
+_ENTITY = re.compile(r"&(?:#\d+|#x[0-9a-f]+|quot|lt|gt|amp|nbsp);", re.IGNORECASE)
+_MAX_ESCAPES = 3  # Each system that a text went through may have escaped it once.
+_QUOTE = re.compile(r"^\s*>(?:\s*>)*\s?|^\| ?(?![-`])")
+_MOSTLY = 0.6
+
+
+def _unquoted(lines: list[str]) -> list[str]:
+    """Take off the marks of quoted lines, nested ones too, where most lines have them."""
     filled = [line for line in lines if line.strip()]
-    if filled and all(line.startswith(">") for line in filled):
-        lines = [re.sub(r"^> ?", "", line) for line in lines]
-    return "\n".join(lines)
+    quoted = sum(bool(_QUOTE.match(line)) for line in filled)
+    if not filled or quoted < _MOSTLY * len(filled):
+        return lines
+    return [_QUOTE.sub("", line) for line in lines]
+
+
+_CODE_INDENT = re.compile(r"^(?: {4}|\t)")
+
+
+def _dedented(lines: list[str]) -> list[str]:
+    """Take off the indent that makes code of lines in Markdown; boot-info's own indents stay."""
+    if any(_BANNER.match(line) for line in lines):
+        return lines
+    result = list(lines)
+    begin = 0
+    while begin < len(lines):
+        end = begin
+        while end < len(lines) and (not lines[end].strip() or _CODE_INDENT.match(lines[end])):
+            end += 1
+        block = [_CODE_INDENT.sub("", line) for line in lines[begin:end]]
+        first = next((line for line in block if line.strip()), "")
+        if _heading(first) is not None or _kind_of_beginning(first) is not None:
+            result[begin:end] = block
+        begin = end + 1
+    return result
 
 
 def _outputs(lines: list[str], offset: int) -> Iterator[Document]:
@@ -145,7 +203,7 @@ def _documents(heading: str | None, lines: list[str], offset: int) -> Iterator[D
         runs = [(runs[0][0] if runs else None, 0, len(lines))]
     for kind, begin, end in runs:
         name = _name(heading, kind)
-        body = _unwrapped(kind, lines[begin:end])
+        body = lines[begin:end]
         if not "".join(body).strip():
             continue
         # Blank lines stand for what comes before, so that line numbers are the paste's own.
@@ -165,7 +223,7 @@ def _runs(lines: list[str]) -> Iterator[tuple[Kind | None, int, int]]:
     current: Kind | None = None
     begin = 0
     for number, line in enumerate(lines):
-        kind = next((k for k, pattern in _BEGINNINGS if pattern.search(line)), None)
+        kind = _kind_of_beginning(line)
         if kind is None or kind is current or _belongs(kind, current):
             continue
         if current is not None:
@@ -176,38 +234,10 @@ def _runs(lines: list[str]) -> Iterator[tuple[Kind | None, int, int]]:
         yield current, begin, len(lines)
 
 
+def _kind_of_beginning(line: str) -> Kind | None:
+    return next((kind for kind, pattern in _BEGINNINGS if pattern.search(line)), None)
+
+
 def _belongs(kind: Kind, current: Kind | None) -> bool:
     """Tell whether a line that could begin another output is a part of the current one."""
     return current is Kind.GRUB_CFG and kind in {Kind.ESP_STUB, Kind.GRUB_CFG}
-
-
-_ENTRY_START = re.compile(
-    r"^\s*(?:Boot(?:[0-9A-F]{4}|Order|Next|Current)|Timeout|Mirror|No BootOrder|\*\*|dp:|data:)"
-)
-
-
-def _unwrapped(kind: Kind | None, lines: list[str]) -> list[str]:
-    """Join lines of efibootmgr that a narrow window has wrapped, keeping their number."""
-    if kind is not Kind.EFIBOOTMGR:
-        return lines
-    result = list(lines)
-    last: int | None = None
-    for number, line in enumerate(lines):
-        if _ENTRY_START.match(line):
-            last = number
-        elif last is not None and line.strip() and number == last + 1 + _joined(result, last):
-            before = result[last]
-            is_entry = re.match(r"\s*Boot[0-9A-F]{4}", before) and "(" in before
-            if not is_entry or not re.search(r"[(),\\/.\w-]\s*\Z", before):
-                continue
-            result[last] = before.rstrip() + line.strip()
-            result[number] = ""
-    return result
-
-
-def _joined(lines: list[str], last: int) -> int:
-    """Count the emptied lines behind `last`: those already joined to it."""
-    count = 0
-    while last + 1 + count < len(lines) and not lines[last + 1 + count]:
-        count += 1
-    return count

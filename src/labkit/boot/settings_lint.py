@@ -161,7 +161,7 @@ def _blanks_around_equals(judge: _Judge) -> Iterator[Finding]:
                 command.line,
                 f"blanks around `=`: the shell takes `{command.words[0]}` for a command and "
                 "update-grub dies",
-                f"write `{name}=VALUE` without blanks",
+                f"write without blanks: {name}={_value_behind_blanks(command)}",
             )
 
 
@@ -173,6 +173,14 @@ def _name_before_blank(command: ShellCommand) -> str | None:
     if first.startswith("GRUB_") and (not rest or rest[0].startswith("=")):
         return first.partition("=")[0]
     return None
+
+
+def _value_behind_blanks(command: ShellCommand) -> str:
+    """Give the value that `KEY = a b` was meant to set, quoted where it must be."""
+    words = [*command.words[1:]] if command.words[0] != "export" else [*command.words[2:]]
+    first = command.words[0].partition("=")[2] if command.words[0] != "export" else ""
+    value = " ".join(filter(None, [first, *words])).removeprefix("=").strip()
+    return value if re.fullmatch(r"[\w./:=-]*", value) else f"'{value}'"
 
 
 def _stray_words(judge: _Judge) -> Iterator[Finding]:
@@ -365,7 +373,7 @@ def _carriage_returns(judge: _Judge) -> Iterator[Finding]:
         text.count("\n", 0, first) + 1,
         "Windows line ends (CR LF): every value ends in a carriage return, so `true` is not `true`"
         + (f", and the empty line {dies} makes update-grub die" if dies else ""),
-        f"sed -i 's/\\r$//' {judge.file.name}",
+        f"sudo sed -i.old 's/\\r$//' {judge.file.name}",
     )
 
 

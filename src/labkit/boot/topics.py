@@ -20,6 +20,7 @@ class Topic(StrEnum):
     ESP_STUB = "esp-stub"
     SETTINGS = "default-grub"
     MENU = "grub-cfg"
+    ENTRY_FILES = "loader-entries"
     GRUBENV = "grubenv"
     FSTAB = "fstab"
     OS_PROBER = "os-prober"
@@ -46,6 +47,7 @@ COMMANDS = {
     Topic.ESP_STUB: "sudo cat /boot/efi/EFI/*/grub.cfg",
     Topic.SETTINGS: "cat /etc/default/grub",
     Topic.MENU: "sudo cat /boot/grub/grub.cfg (Fedora, openSUSE: /boot/grub2/grub.cfg)",
+    Topic.ENTRY_FILES: "the files of /boot/loader/entries (sudo labkit boot collect takes them)",
     Topic.GRUBENV: "sudo cat /boot/grub/grubenv",
     Topic.FSTAB: "cat /etc/fstab",
     Topic.OS_PROBER: "sudo os-prober",
@@ -74,6 +76,7 @@ _TOPICS = {
     Kind.SFDISK_JSON: (Topic.TABLE,),
     Kind.SFDISK_DUMP: (Topic.TABLE,),
     Kind.PARTED: (Topic.TABLE, Topic.FILE_SYSTEMS),
+    Kind.SGDISK_TABLE: (Topic.TABLE,),
     Kind.SGDISK: (Topic.TABLE,),
     Kind.LSBLK_JSON: (Topic.FILE_SYSTEMS, Topic.TABLE),
     Kind.LSBLK_TREE: (Topic.FILE_SYSTEMS,),
@@ -91,7 +94,7 @@ _TOPICS = {
     Kind.GRUB_CFG: (Topic.MENU,),
     Kind.FILTERED_CFG: (Topic.MENU,),
     Kind.GRUBENV: (Topic.GRUBENV,),
-    Kind.BLS_ENTRY: (),
+    Kind.BLS_ENTRY: (Topic.ENTRY_FILES,),
     Kind.FSTAB: (Topic.FSTAB,),
     Kind.DF: (Topic.SPACE,),
     Kind.FIRMWARE: (Topic.MODE,),

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 from typer.main import (
+    get_command,
     get_command_from_info,
     get_command_name,
     get_params_convertors_ctx_param_name_from_function,
@@ -254,6 +255,9 @@ class Tool:
 
     def _load(self, table: Mapping[str, tuple[str, str]], name: str) -> ClickCommand:
         import_module(table[name][0])
+        for group in self.app.registered_groups:
+            if group.typer_instance and group.typer_instance.info.name == name:
+                return get_command(group.typer_instance)
         info = next(
             info
             for info in self.app.registered_commands

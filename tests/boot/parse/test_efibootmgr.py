@@ -127,3 +127,67 @@ def test_the_real_program_is_understood(need_tool, tmp_path):
         True,
     )
     assert windows.node.partuuid == GUID
+
+
+PCI = struct.pack("<BBHII", 2, 1, 12, 0x0A0341D0, 0) + struct.pack("<BBHBB", 1, 1, 6, 0, 0x14)
+END = struct.pack("<BBH", 0x7F, 0xFF, 4)
+# UEFI 2.10, 10.3: type, subtype, length, and each node's own fields.
+MEDIA = {
+    "stick": PCI + struct.pack("<BBHBB", 3, 5, 6, 3, 0),
+    "network": PCI + struct.pack("<BBH32sB", 3, 11, 37, bytes(range(6)) + bytes(26), 1),
+    "network by IPv4": PCI
+    + struct.pack("<BBH32sB", 3, 11, 37, bytes(range(6)) + bytes(26), 1)
+    + struct.pack("<BBH", 3, 12, 27)
+    + bytes(23),
+    "legacy disk": struct.pack("<BBHHH", 5, 1, 13, 2, 0) + b"Disk\0",
+    "setup": struct.pack("<BBH16s", 4, 6, 20, uuid.UUID(GUID).bytes_le),
+}
+DISKS = {
+    "whole disk": PCI + struct.pack("<BBHIQ", 3, 23, 16, 1, 0x0102030405060708),
+    "short form": b"",
+}
+
+
+@pytest.mark.parametrize("name", [*MEDIA, *DISKS])
+def test_what_needs_a_medium_is_told_by_its_path(name, need_tool, tmp_path):
+    """The real program's words for sticks, networks, legacy disks and setup, and for disks."""
+    path = (MEDIA | DISKS)[name]
+    if name in DISKS:
+        hd = struct.pack("<BBHIQQ16sBB", 4, 1, 42, 1, 2048, 204800, uuid.UUID(GUID).bytes_le, 2, 2)
+        file = "\\EFI\\tool.efi\0".encode("utf-16-le")
+        path += hd + struct.pack("<BBH", 4, 4, 4 + len(file)) + file
+    path += END
+    label = "Entry\0".encode("utf-16-le")
+    option = struct.pack("<IIH", 7, 1, len(path)) + label + path
+    (tmp_path / f"Boot0001-{VARIABLE_GUID}").write_bytes(option)
+    (tmp_path / f"BootOrder-{VARIABLE_GUID}").write_bytes(struct.pack("<IH", 7, 1))
+    result = subprocess.run(
+        [need_tool("efibootmgr"), "-v"],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        env={**os.environ, "EFIVARFS_PATH": f"{tmp_path}/"},
+        check=False,
+    )
+    found = entry(result.stdout)
+    assert found.path, result.stdout
+    assert found.starts is Starts.OTHER
+    assert found.needs_medium is (name in MEDIA), found.path
+
+
+@pytest.mark.parametrize(
+    ("label", "needs"),
+    [
+        ("USB HDD", True),
+        ("UEFI: PXE IPv4 Realtek", True),
+        ("EFI DVD/CDROM", True),
+        ("Network Boot", True),
+        ("Setup", True),
+        ("Windows Boot Manager", False),
+        ("ubuntu", False),
+        ("Samsung SSD 970", False),
+    ],
+)
+def test_without_a_path_the_label_tells(label, needs):
+    """A list without -v shows labels only."""
+    assert entry(f"Boot0001* {label}").needs_medium is needs

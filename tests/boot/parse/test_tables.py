@@ -9,9 +9,11 @@ import subprocess
 import pytest
 
 from labkit.boot.documents import Document
+from labkit.boot.kinds import Kind, recognise
 from labkit.boot.parse.fdisk import parse_fdisk
 from labkit.boot.parse.parted import parse_parted
 from labkit.boot.parse.sfdisk import parse_sfdisk_dump, parse_sfdisk_json
+from labkit.boot.parse.sgdisk import parse_sgdisk_table
 from labkit.boot.partition_table import read_table
 from labkit.boot.partition_types import PartitionType, type_of_name
 from labkit.errors import InputError
@@ -29,6 +31,12 @@ start=206848, size=32768, type={MSR}
 start=239616, size=20000000, type={DATA}
 start=20240384, size=20000000, type={LINUX}
 """
+WINDOWS_SHAPE = [
+    (2048, 204800, PartitionType.ESP),
+    (206848, 32768, PartitionType.MSR),
+    (239616, 20000000, PartitionType.MICROSOFT_DATA),
+    (20240384, 20000000, PartitionType.LINUX),
+]
 
 
 @pytest.fixture
@@ -72,15 +80,9 @@ def _shape(disks):
 def test_all_tools_tell_the_same_table(disk, output):
     """fdisk, sfdisk (JSON and dump) and parted give the same partitions of one image."""
     image = disk(WINDOWS_LAYOUT)
-    expected = [
-        (2048, 204800, PartitionType.ESP),
-        (206848, 32768, PartitionType.MSR),
-        (239616, 20000000, PartitionType.MICROSOFT_DATA),
-        (20240384, 20000000, PartitionType.LINUX),
-    ]
-    assert _shape(parse_fdisk(output("fdisk", "-l", image))) == expected
-    assert _shape(parse_sfdisk_json(output("sfdisk", "--json", image))) == expected
-    assert _shape(parse_sfdisk_dump(output("sfdisk", "-d", image))) == expected
+    assert _shape(parse_fdisk(output("fdisk", "-l", image))) == WINDOWS_SHAPE
+    assert _shape(parse_sfdisk_json(output("sfdisk", "--json", image))) == WINDOWS_SHAPE
+    assert _shape(parse_sfdisk_dump(output("sfdisk", "-d", image))) == WINDOWS_SHAPE
     with_ids = parse_sfdisk_json(output("sfdisk", "--json", image))[0].partitions[0]
     assert (with_ids.type_id, with_ids.name) == (ESP.lower(), "Basic data partition")
 
@@ -248,3 +250,131 @@ def test_another_tools_output_is_refused():
     """A boot list is no table, and the message names what it is."""
     with pytest.raises(InputError, match="efibootmgr"):
         read_table(Document.of("x", "BootCurrent: 0001\nBootOrder: 0001\nBoot0001* x\n"))
+
+
+MBR_SCRIPT = (
+    "label: dos\nlabel-id: 0x2bd2c32a\nstart=2048,size=1024000,type=7,bootable\n"
+    "start=1026048,size=40000000,type=5\n5: start=1028096,size=2000000,type=83\n"
+)
+
+
+@pytest.mark.parametrize("script", [WINDOWS_LAYOUT, MBR_SCRIPT], ids=["gpt", "mbr"])
+def test_cylinders_are_no_places(disk, output, script):
+    """Neighbours share a cylinder: types and rough lengths are told, no place and no overlap."""
+    image = disk(script)
+    exact = parse_fdisk(output("fdisk", "-l", image))
+    rough = parse_fdisk(output("fdisk", "-l", "-u=cylinders", image))
+    assert [p.type for d in rough for p in d.partitions] == [
+        p.type for d in exact for p in d.partitions
+    ]
+    for one, other in zip(rough[0].partitions, exact[0].partitions, strict=True):
+        assert one.start is None
+        assert one.size_bytes == pytest.approx(other.size * 512, rel=0.05)
+    assert not read_table(output("fdisk", "-l", "-u=cylinders", image)).findings
+
+
+def test_cylinders_are_told_without_the_line_that_says_so(disk, output):
+    """A paste that lost the line with the units is still no table of sectors."""
+    lines = output("fdisk", "-l", "-u=cylinders", disk(MBR_SCRIPT)).lines
+    cut = Document.of("fdisk", "\n".join(line for line in lines if "16065" not in line))
+    assert {p.start for p in parse_fdisk(cut)[0].partitions} == {None}
+    assert "P01" not in {f.rule for f in read_table(cut).findings}
+
+
+def test_an_old_table_in_cylinders_is_known_by_its_blocks():
+    """Before util-linux 2.22 cylinders were the default, and lengths are in blocks of 1 KiB."""
+    text = (
+        "Disk /dev/sda: 500.1 GB, 500107862016 bytes\n"
+        "   Device Boot      Start         End      Blocks   Id  System\n"
+        "/dev/sda1   *           1          13      102400    7  HPFS/NTFS\n"
+        "Partition 1 does not end on cylinder boundary.\n"
+        "/dev/sda2              13       60802   488282112+   7  HPFS/NTFS\n"
+    )
+    document = Document.of("fdisk", text)
+    assert [p.start for p in parse_fdisk(document)[0].partitions] == [None, None]
+    assert not [f for f in read_table(document).findings if f.rule == "P01"]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        "Device,Start,End,Type",
+        "Type,Device,Start,End,Sectors",
+        "Device,Start,Sectors,Type-UUID,UUID,Name",
+        "Device,Type-UUID,Start,End",
+        "Device,Start,End,Type,Name,Attrs",
+        "+UUID,Name",
+    ],
+)
+def test_chosen_columns_are_read(disk, output, columns):
+    """Whatever columns fdisk's -o shows, in any order, the partitions are the same."""
+    image = disk(WINDOWS_LAYOUT)
+    expected = _shape(parse_fdisk(output("fdisk", "-l", image)))
+    assert _shape(parse_fdisk(output("fdisk", "-l", "-o", columns, image))) == expected
+
+
+@pytest.mark.parametrize("columns", ["Device,Size,Type", "Device,Start,Type,Name", "Device,Type"])
+def test_columns_without_places_still_tell_types(disk, output, columns):
+    """What is not shown is not known; the types are."""
+    found = parse_fdisk(output("fdisk", "-l", "-o", columns, disk(WINDOWS_LAYOUT)))[0]
+    assert [p.type for p in found.partitions] == [kind for _, _, kind in WINDOWS_SHAPE]
+    assert {p.size for p in found.partitions} == {None}
+
+
+def test_chosen_columns_of_an_mbr_table(disk, output):
+    """Flags and ids are read in any order."""
+    columns = "Start,Device,Boot,End,Id"
+    found = parse_fdisk(output("fdisk", "-l", "-o", columns, disk(MBR_SCRIPT)))[0]
+    assert [p.active for p in found.partitions] == [True, False, False]
+    assert [(p.start, p.type_id) for p in found.partitions] == [
+        (2048, "0x07"),
+        (1026048, "0x05"),
+        (1028096, "0x83"),
+    ]
+
+
+@pytest.mark.parametrize("script", [WINDOWS_LAYOUT, MBR_SCRIPT], ids=["gpt", "mbr"])
+def test_extra_details_of_fdisk_are_read(disk, output, script):
+    """`fdisk -x` shows types as GUIDs, and each partition's own GUID and name."""
+    image = disk(script)
+    expected = _shape(parse_fdisk(output("fdisk", "-l", image)))
+    found = parse_fdisk(output("fdisk", "-x", image))
+    assert _shape(found) == expected
+    by_sfdisk = parse_sfdisk_json(output("sfdisk", "--json", image))[0].partitions
+    if script is WINDOWS_LAYOUT:
+        told = [(p.partuuid, p.name, p.type_id) for p in found[0].partitions]
+        assert told == [(p.partuuid, p.name, p.type_id) for p in by_sfdisk]
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments"), [("sgdisk", ["-p"]), ("sgdisk", ["-v", "-p"]), ("gdisk", ["-l"])]
+)
+def test_gpt_fdisk_tells_the_same_table(disk, output, program, arguments):
+    """Sgdisk and gdisk, with codes instead of types, give the same partitions."""
+    image = disk(WINDOWS_LAYOUT)
+    document = output(program, *arguments, image)
+    assert recognise(document) is Kind.SGDISK_TABLE
+    found = parse_sgdisk_table(document)
+    assert _shape(found) == WINDOWS_SHAPE
+    by_sfdisk = parse_sfdisk_json(output("sfdisk", "--json", image))[0]
+    assert found[0].disk_id == by_sfdisk.disk_id
+    assert [p.name for p in found[0].partitions] == [p.name for p in by_sfdisk.partitions]
+
+
+def test_gpt_fdisk_shows_an_mbr_as_one(disk, output):
+    """Sgdisk converts an MBR in memory: the types and places hold, the identifier is made up."""
+    found = parse_sgdisk_table(output("sgdisk", "-p", disk(MBR_SCRIPT)))[0]
+    assert (found.scheme, found.disk_id) == ("dos", None)
+    assert [(p.number, p.start, p.type) for p in found.partitions] == [
+        (1, 2048, PartitionType.NTFS),
+        (5, 1028096, PartitionType.LINUX),
+    ]
+
+
+@pytest.mark.parametrize("arguments", [["-p"], ["-v", "-p"]])
+def test_gpt_fdisk_shows_a_backup_that_is_not_at_the_end(disk, output, arguments):
+    """A disk copied to a larger one is P03 by sgdisk, too."""
+    image = disk(WINDOWS_LAYOUT)
+    assert not read_table(output("sgdisk", *arguments, image)).findings
+    subprocess.run(["truncate", "-s", "50G", image], check=True, timeout=20)
+    assert "P03" in {f.rule for f in read_table(output("sgdisk", *arguments, image)).findings}

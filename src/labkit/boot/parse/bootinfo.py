@@ -19,6 +19,7 @@ __all__ = [
     "FilteredEntry",
     "FilteredMenu",
     "MbrCode",
+    "parse_boot_file_lines",
     "parse_boot_files",
     "parse_boot_sectors",
     "parse_filtered_menu",
@@ -131,6 +132,19 @@ def parse_boot_files(document: Document) -> tuple[BootFile, ...]:
                 for path in text.split()
                 if path.startswith("/")
             ]
+    return tuple(found)
+
+
+def parse_boot_file_lines(document: Document) -> tuple[tuple[str, Evidence], ...]:
+    """Read which partitions were looked into: each has a line `Boot files:`, empty without any."""
+    found, device = [], None
+    for number, line in enumerate(document.lines, 1):
+        text = line.strip()
+        if head := _PARTITION_HEAD.match(text):
+            device = device_path(head[1])
+        elif device is not None and text.startswith("Boot files:"):
+            found.append((device, document.at(number)))
+            device = None
     return tuple(found)
 
 

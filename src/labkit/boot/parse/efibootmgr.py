@@ -88,6 +88,20 @@ class BootEntry:
         return self.data.startswith(("WINDOWS", "57494e444f575300"))
 
     @property
+    def is_removable(self) -> bool:
+        """Whether it is for a stick or card that need not be plugged in."""
+        return "USB(" in self.path or bool(_REMOVABLE_LABEL.search(self.label))
+
+    @property
+    def needs_medium(self) -> bool:
+        """Whether it starts a system only from a stick, a disc, a network, or by a BIOS' ways."""
+        if self.starts is not Starts.OTHER:
+            return False
+        if self.path:
+            return bool(re.search(_MEDIUM_NODE, self.path))
+        return bool(re.search(_MEDIUM_LABEL, self.label))
+
+    @property
     def starts(self) -> Starts:
         """What it starts: told by the loader's path, or by the label where no path is shown."""
         if self.loader is not None:
@@ -141,6 +155,7 @@ class BootList:
         return tuple(entry for entry in self.entries if entry.starts is what)
 
 
+_REMOVABLE_LABEL = re.compile(r"\b(?:USB|SD|removable|ventoy|sandisk|kingston)\b", re.IGNORECASE)
 _ENTRY = re.compile(r"^Boot(?P<number>[0-9A-Fa-f]{4})(?P<active>[* ]|(?=\s))\s?(?P<rest>.*)\Z")
 # What most lists do not need is compiled when it is first used: re keeps it.
 _HEADER = re.compile(r"^(BootNext|BootCurrent|Timeout|BootOrder):\s*(.*?)\s*\Z")
@@ -169,9 +184,8 @@ def parse_efibootmgr(document: Document) -> BootList:
     header: dict[str, Evidence] = {}
     values: dict[str, str] = {}
     unsupported = False
-    for number, raw_line in enumerate(document.lines, 1):
-        line = raw_line.rstrip()
-        evidence = document.at(number)
+    for number, line in _whole_lines(document.lines):
+        evidence = document.at(number, line)
         if match := _HEADER.match(line.lstrip()):
             values[match[1]], header[match[1]] = match[2], evidence
         elif entry := _ENTRY.match(line.lstrip()):
@@ -197,6 +211,53 @@ def parse_efibootmgr(document: Document) -> BootList:
         any(entry.path for entry in entries),
         tuple(warnings),
         header,
+    )
+
+
+# Where a line of efibootmgr begins, also in the middle of one where a post has lost line ends.
+_BEGINNING = re.compile(
+    r"\s*(?:Boot[0-9A-Fa-f]{4}(?:[* ]|\s*\Z)|Boot(?:Order|Next|Current):|Timeout:|Mirror\w+:"
+    r"|No BootOrder|\*\*|dp:|data:|Skipping|EFI variables)"
+)
+_JOINED = re.compile(
+    r"(?<=\S)\s+(?=Boot(?:Order|Next|Current): |Timeout: \d|Boot[0-9A-Fa-f]{4}(?:\*|  ?\s)\s*\S)"
+)
+
+
+_LONGEST_LINE = 4096  # No device path is longer; text without an end is none.
+
+
+def _whole_lines(lines: list[str]) -> list[tuple[int, str]]:
+    """Undo what windows and posts do to the list: wrapped lines, and lost line ends.
+
+    Each line comes with the number of the line in which it began.
+    """
+    width = max((len(line) for line in lines), default=0)
+    whole: list[tuple[int, str]] = []
+    goes_on = False
+    for number, line in enumerate(lines, 1):
+        if whole and line.strip() and not _BEGINNING.match(line):
+            first, before = whole[-1]
+            if len(before) < _LONGEST_LINE and (goes_on or _is_open(before, line)):
+                # A window cuts at its width, anywhere; mail cuts at a blank, which is lost.
+                in_label = "(" not in before and not goes_on
+                blank = " " if in_label and not before.endswith(" ") else ""
+                whole[-1] = first, before + blank + line.lstrip("\t" if goes_on else None)
+                goes_on = len(line) == width
+                continue
+        goes_on = len(line) == width and bool(_BEGINNING.match(line))
+        whole += [(number, part) for part in _JOINED.split(line)]
+    return [(number, line.rstrip()) for number, line in whole]
+
+
+def _is_open(before: str, line: str) -> bool:
+    """Tell whether an entry cannot end here: an open bracket, or no path while one follows."""
+    if not re.match(r"\s*Boot[0-9A-Fa-f]{4}", before):
+        return before.rstrip().endswith(",")
+    if before.count("(") > before.count(")"):
+        return True
+    return bool(re.search(rf"(?:{_NODE_NAMES})\(", line)) and (
+        "(" not in before or before.rstrip().endswith(("/", ","))
     )
 
 
@@ -265,6 +326,15 @@ def _starts_of_loader(loader: str) -> Starts:
         return Starts.FALLBACK
     return Starts.OTHER
 
+
+_MEDIUM_NODE = (
+    r"(?:USB|UsbClass|UsbWwid|MAC|IPv[46]|Uri|Wi-?Fi|BBS|CDROM|FvFile|Fv|FvVol|VenMsg|VenHw"
+    r"|Vendor)\("
+)
+_MEDIUM_LABEL = (
+    r"(?i)\busb\b|pxe|network|\bnic\b|\blan\b|ipv[46]|http|\bcd\b|cd-?rom|dvd|optical|floppy"
+    r"|diskette|removable|setup|diagnostic|boot menu|\bshell\b"
+)
 
 _LINUX_LABEL = (
     r"(?i)ubuntu|debian|fedora|opensuse|suse|arch|manjaro|mint|kali|grub|linux|centos|red ?hat"

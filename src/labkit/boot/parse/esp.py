@@ -30,18 +30,31 @@ class EspListing:
         files: Paths from `/efi/` on, lower case; without those that are no part of `EFI`.
         evidence: A line for each path.
         source: The input as a whole.
+        is_certain: Whether what it lacks is surely absent; an empty output may be a folder that
+            could not be read.
     """
 
     device: str | None
     files: tuple[str, ...]
     evidence: tuple[Evidence, ...]
     source: Evidence
+    is_certain: bool = True
 
     def find(self, path: str) -> Evidence | None:
         """Find the file `path` (lower case, from `/efi/` on)."""
         return next(
             (e for file, e in zip(self.files, self.evidence, strict=True) if file == path), None
         )
+
+    def lacks_second_stage(self, loader: str, data: str) -> bool:
+        """Tell whether `loader` is a shim without the GRUB that it starts from its own folder.
+
+        Optional data may name another second stage: fwupd's entries do so.
+        """
+        match = re.fullmatch(r"(/efi/[^/]+/)shim([a-z]+[0-9]*)\.efi", loader)
+        if match is None or (data.strip() and not data.lstrip().startswith("File(.")):
+            return False
+        return self.find(f"{match[1]}grub{match[2]}.efi") is None
 
     @property
     def has_windows(self) -> bool:
@@ -72,6 +85,7 @@ class EspStub:
         uuid: The file system that it looks for.
         prefix: The folder of the menu on it: `/boot/grub`, or `/grub` with a separate /boot.
         is_overwritten: It holds a whole menu instead.
+        loads_menu: It goes on to a menu: one of its lines loads it.
         uuid_evidence: The line with the UUID.
         source: The input as a whole.
     """
@@ -81,19 +95,24 @@ class EspStub:
     is_overwritten: bool
     uuid_evidence: Evidence | None
     source: Evidence
+    loads_menu: bool = True
 
 
 _SECTION = re.compile(r"^#\s*(/dev/\S+|(?:sd|nvme|vd|mmcblk)\S+)")
 # Mounted on /boot/efi or /efi, the partition's own EFI is the second of the name.
 _EFI_PATH = re.compile(r"(?:^|/)(?:efi/(?=efi/))?(efi/.*)\Z", re.IGNORECASE)
+# What `find` and `ls -R` print where there is no file.
+_NO_FILE = re.compile(r"^\s*(?:\S*/efi(?:/[^/\s.]+)*/?:?|total \d+)?\s*\Z", re.IGNORECASE)
 _LS_FOLDER = re.compile(r"^(?P<folder>\S*/?[^\s:]*):\Z")
 
 
 def parse_esp_list(document: Document) -> tuple[EspListing, ...]:
     """Read a list of files: one path a line (`find`), or `ls -R`; sections name several ESPs.
 
+    An empty list is an answer too: the partition is empty, or the folder could not be read.
+
     Raises:
-        InputError: No line is a path below EFI.
+        InputError: It is some other text: no line is a path below EFI.
     """
     sections: list[tuple[str | None, list[str], list[Evidence]]] = [(None, [], [])]
     folder: str | None = None
@@ -116,6 +135,9 @@ def parse_esp_list(document: Document) -> tuple[EspListing, ...]:
         for device, files, evidence in sections
         if files or device
     )
+    if not listings and all(_NO_FILE.match(line) for line in document.lines):
+        source = document.at(None, "an empty list of files")
+        listings = (EspListing(None, (), (), source, bool(document.text.strip())),)
     if not listings:
         raise InputError(
             f"{document.name} lists no file below EFI",
@@ -126,12 +148,13 @@ def parse_esp_list(document: Document) -> tuple[EspListing, ...]:
 
 
 def _names_in(folder: str | None, line: str) -> list[str]:
-    return [f"{folder}/{name}" for name in line.split()] if folder else []
+    is_total = re.match(r"total \d", line)
+    return [f"{folder}/{name}" for name in line.split()] if folder and not is_total else []
 
 
 _UUID = r"[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 _STUB_UUID = re.compile(rf"(?:search\.fs_uuid|--fs-uuid)\b.*?(?<![\w-])({_UUID}|[0-9A-F]{{16}})\b")
-_STUB_PREFIX = re.compile(r"^\s*set prefix=\(\$\w+\)['\"]?(/[^'\"\s]*)")
+_STUB_PREFIX = re.compile(r"^\s*set prefix=\(\$\{?\w+\}?\)['\"]?(/[^'\"\s]*)")
 
 
 def parse_esp_stub(document: Document) -> EspStub:
@@ -159,6 +182,6 @@ def parse_esp_stub(document: Document) -> EspStub:
             f"{document.name} is no grub.cfg of an ESP: it looks for no file system",
             code="wrong-input",
         )
-    return EspStub(
-        uuid, prefix, overwritten, uuid_evidence, document.at(None, "the ESP's grub.cfg")
-    )
+    source = document.at(None, "the ESP's grub.cfg")
+    loads = any(re.match(r"\s*(?:configfile|normal|source|\.)\s+\S", line) for _, line in commands)
+    return EspStub(uuid, prefix, overwritten, uuid_evidence, source, loads)

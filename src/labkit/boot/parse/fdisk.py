@@ -14,13 +14,14 @@ from labkit.boot.disks import (
     is_whole_disk,
     merge_disks,
 )
+from labkit.boot.parse.fdisk_rows import columns_of, read_columns, read_row
 from labkit.boot.parse.refusal import not_a
 from labkit.boot.partition_types import type_of_id, type_of_name
 
 if TYPE_CHECKING:
     from labkit.boot.documents import Document
     from labkit.boot.findings import Evidence
-    from labkit.boot.partition_types import PartitionType
+    from labkit.boot.parse.fdisk_rows import FdiskRow
 
 __all__ = ["parse_fdisk"]
 
@@ -35,12 +36,9 @@ _LABEL_LINE = re.compile(r"[:\uff1a]\s*(gpt|dos)\s*\Z")
 _ID_LINE = re.compile(rf"[:\uff1a]\s*({_GUID}|0x[0-9a-f]{{8}})\s*\Z", re.IGNORECASE)
 _SECTOR_LINE = re.compile(r"\(.*/.*\)\s?[:\uff1a]\s*(\d{3,5})\s\S+\s/\s(\d{3,5})\s")
 _MODEL_LINE = r"^(?:Disk model|Festplattenmodell|Modelo de disco)\s*[:\uff1a]\s*(.+)"
-_ROW = re.compile(
-    r"^(?P<device>\S*[A-Za-z./]\S*?\d{1,3})\s+(?P<active>\*\s+)?"
-    r"(?P<start>\d+)[+-]?\s+(?P<end>\d+)[+-]?\s+(?P<count>\d+)[+-]?\s+(?P<rest>\S.*)\Z"
-)
-_SIZE_WORD = re.compile(r"^\d+(?:[.,]\d+)?[KMGTPE]?i?B?\s+(?=\S)")
-_MBR_TYPE = re.compile(r"^([0-9a-f]{1,2})\s+(\S.*)\Z")
+# `Units: cylinders of 16065 * 512 = 8225280 bytes`, in any language.
+_UNITS_LINE = re.compile(r"(?<!\d)(\d{1,9}) \* \d+ = \d+")
+_SECTOR_BYTES = 512
 _COMPLAINTS = (
     "GPT PMBR size mismatch",
     "The backup GPT table is not on the end of the device",
@@ -84,18 +82,27 @@ class _FdiskReader:
         self._fields: dict[str, object] | None = None
         self._rows: list[Partition] = []
         self._pending: list[Evidence] = []
+        self._heading: str | None = None
+        self._counts_cylinders = False
 
     def read(self, number: int, line: str) -> None:
         if not line:
             return
         if _is_complaint(line):
             self._pending.append(self._document.at(number))
-        elif row := _ROW.match(line):
+        elif row := self._row(line):
             self._read_row(number, row)
         elif disk := self._disk_line(line):
             self._begin(number, *disk)
+        elif heading := columns_of(line):
+            self._heading = heading
         elif self._fields is not None:
             self._read_property(line)
+
+    def _row(self, line: str) -> FdiskRow | None:
+        if self._heading is not None and (row := read_columns(self._heading, line)):
+            return row
+        return read_row(line, self._fields.get("scheme") if self._fields else None)
 
     def finish(self) -> tuple[Disk, ...]:
         self._end()
@@ -149,48 +156,56 @@ class _FdiskReader:
         elif match := _SECTOR_LINE.search(line):
             fields["sector_bytes"] = int(match[1])
             fields["physical_sector_bytes"] = int(match[2])
+        elif match := _UNITS_LINE.search(line):
+            self._counts_cylinders = int(match[1]) > 1
         elif match := re.match(_MODEL_LINE, line):
             fields["model"] = match[1].strip()
 
-    def _read_row(self, number: int, row: re.Match[str]) -> None:
-        device = device_path(row["device"])
+    def _read_row(self, number: int, row: FdiskRow) -> None:
+        device = device_path(row.device)
         if self._fields is None or self._fields["device"] != disk_of(device):
             self._end()
             self._fields = {"device": disk_of(device), "complaints": tuple(self._pending)}
             self._pending = []
-        start, end = int(row["start"]), int(row["end"])
-        if start == end == 0:
+        if row.start == row.end == 0:
             return  # An empty slot of an old table.
-        type_id, kind = _row_type(row["rest"], self._fields.get("scheme"))
-        scheme = "dos" if type_id and type_id.startswith("0x") else "gpt"
-        self._fields.setdefault("scheme", scheme)
+        fields = self._fields
+        type_id, scheme = row.type_id, "gpt"
+        if fields.get("scheme") == "dos" or (type_id and type_id.startswith("0x")):
+            scheme = "dos"
+        fields.setdefault("scheme", scheme)
+        start, size = self._place(row)
+        kind = type_of_id(type_id) if type_id else None
+        if kind is None and row.type_name:
+            kind = type_of_name(row.type_name)
         self._rows.append(
             Partition(
                 device,
                 start=start,
-                size=end - start + 1,
+                size=size,
+                size_bytes=row.size_bytes if size is None else None,
                 scheme=scheme,
                 type_id=type_id,
                 type=kind,
-                active=bool(row["active"]) if scheme == "dos" else None,
+                partuuid=row.partuuid,
+                name=row.name,
+                active=row.active if scheme == "dos" else None,
                 evidence=(self._document.at(number),),
             )
         )
+
+    def _place(self, row: FdiskRow) -> tuple[int | None, int | None]:
+        """Give start and length in sectors; cylinders are too coarse to place a partition."""
+        sector = (self._fields or {}).get("sector_bytes") or _SECTOR_BYTES
+        is_exact = isinstance(sector, int) and row.is_in_sectors(sector)
+        if self._counts_cylinders or not is_exact:
+            return None, None
+        if row.start is not None and row.end is not None:
+            return row.start, row.end - row.start + 1
+        return row.start, row.count
 
     def _end(self) -> None:
         if self._fields is not None:
             self._disks.append(Disk(**self._fields, partitions=tuple(self._rows)))  # type: ignore[arg-type]  # the fields are Disk's own
         self._fields, self._rows = None, []
-
-
-def _row_type(rest: str, scheme: object) -> tuple[str | None, PartitionType]:
-    """Read what follows the three numbers of a row: `100M EFI System`, `2G  7 HPFS/NTFS/exFAT`."""
-    text = _SIZE_WORD.sub("", rest, count=1) if not _MBR_TYPE.match(rest) else rest
-    mbr = None if scheme == "gpt" else _MBR_TYPE.match(text)
-    if mbr is None and scheme != "gpt" and (mbr := _MBR_TYPE.match(_SIZE_WORD.sub("", rest))):
-        text = mbr.string
-    if mbr:
-        return f"0x{mbr[1]:0>2}", type_of_id(mbr[1])
-    if re.fullmatch(_GUID, text):
-        return text.lower(), type_of_id(text)
-    return None, type_of_name(text)
+        self._heading, self._counts_cylinders = None, False

@@ -7,6 +7,7 @@ from enum import IntEnum, unique
 from typing import TYPE_CHECKING, TypeAlias
 
 from labkit.boot.findings import Confidence, Finding
+from labkit.boot.remedies import bitlocker_caution
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -43,7 +44,8 @@ class Hit:
         evidence: The lines that show it.
         severity: How bad it is here.
         confidence: How far the inputs prove it.
-        fix: What to do here.
+        fix: What to do here: commands that run as shown and sentences, a line each.
+        undo: How to take it back here, with the old values.
     """
 
     message: str
@@ -51,6 +53,7 @@ class Hit:
     severity: Severity | None = None
     confidence: Confidence = Confidence.CERTAIN
     fix: str | None = None
+    undo: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,8 @@ class Rule:
         fix: What to do.
         undo: How to take the fix back.
         explains: Rules whose findings it makes true: shown under it.
+        changes_start: The fix changes the firmware, a loader or the boot order: what BitLocker's
+            key may be bound to.
         detect: Finds it in the facts.
     """
 
@@ -83,6 +88,7 @@ class Rule:
     fix: str
     undo: str
     explains: tuple[str, ...]
+    changes_start: bool
     detect: Callable[[Facts], Iterable[Hit]]
 
     def missing(self, topics: frozenset[Topic]) -> tuple[Topic, ...]:
@@ -98,6 +104,7 @@ class Rule:
         """Run the detector; silent while an input that it needs is missing."""
         if self.missing(facts.topics):
             return
+        caution = bitlocker_caution(facts) if self.changes_start else ""
         for hit in self.detect(facts):
             yield Finding(
                 self.id,
@@ -106,6 +113,8 @@ class Rule:
                 hit.message,
                 hit.evidence,
                 hit.fix or self.fix,
+                caution,
+                hit.undo,
             )
 
 
@@ -122,12 +131,25 @@ def rule(  # noqa: PLR0913 - a rule is declared whole, in one place
     fix: str,
     undo: str,
     explains: tuple[str, ...] = (),
+    changes_start: bool = False,
 ) -> Callable[[Callable[[Facts], Iterable[Hit]]], Rule]:
     """Make the decorated detector a rule."""
 
     def declare(detect: Callable[[Facts], Iterable[Hit]]) -> Rule:
         return Rule(
-            id, title, severity, effect, needs, see, why, check, fix, undo, explains, detect
+            id,
+            title,
+            severity,
+            effect,
+            needs,
+            see,
+            why,
+            check,
+            fix,
+            undo,
+            explains,
+            changes_start,
+            detect,
         )
 
     return declare

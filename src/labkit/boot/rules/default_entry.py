@@ -6,18 +6,23 @@ import re
 from typing import TYPE_CHECKING
 
 from labkit.boot.findings import Confidence, Evidence, Severity
+from labkit.boot.remedies import quoted, settings_file, steps, update_steps
 from labkit.boot.rules.base import Effect, Hit, rule
 from labkit.boot.topics import Topic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from labkit.boot.default_entry import Resolution
     from labkit.boot.facts import Facts
+    from labkit.boot.menu import MenuEntry
 
 __all__ = ["RULES"]
 
-_BY_ID = "labkit boot default set ID (labkit boot entries lists the ids)"
+_BY_ID = (
+    "Choose an id: `sudo labkit boot entries` lists them, `labkit boot default set` writes one."
+)
+_OLD_VALUE = "Put the old line back and run update-grub."
 
 
 def default_value(facts: Facts) -> tuple[str, Evidence] | None:
@@ -82,16 +87,50 @@ def _hits(facts: Facts, rule_id: str, message: str) -> Iterator[Hit]:
     text = message.format(value=value)
     if resolution is not None and resolution.entry is not None:
         text += f"; GRUB starts `{resolution.entry.title}`: {resolution.reason}"
-    yield Hit(text, (evidence,), fix=_fix(resolution))
+    yield Hit(
+        text, (evidence,), fix=_fix(facts, value, resolution), undo=_old(facts, value, evidence)
+    )
 
 
-def _fix(resolution: Resolution | None) -> str:
+def _old(facts: Facts, value: str, evidence: Evidence) -> str:
+    """Give the old line, where the settings hold it, and what makes it count again."""
+    if facts.settings is None:
+        return steps(f"The old value: GRUB_DEFAULT={quoted(value)}", update_steps(facts))
+    place = settings_file(facts, evidence.input)
+    return steps(f"The old line of {place}: {evidence.text}", update_steps(facts))
+
+
+def _fix(facts: Facts, value: str, resolution: Resolution | None) -> str:
+    """Give the value by ids of the entry that is meant; where none can be told, where to look."""
+    entry = None
     if resolution is not None and resolution.nested:
         entry = resolution.nested[0]
-        return f"labkit boot default set '{entry.path}' (its path by ids is written for you)"
-    if resolution is not None and resolution.exact and resolution.entry is not None:
-        return f"labkit boot default set '{resolution.entry.id}'"
-    return _BY_ID
+    elif resolution is not None and resolution.exact:
+        entry = resolution.entry
+    elif facts.menu is not None and len(facts.menu.windows) == 1 and "windows" in value.lower():
+        title = facts.menu.windows[0].title
+        entries = facts.menu.cfg.entries if facts.menu.cfg else ()
+        entry = next((e for e in _all_entries(entries) if e.title == title), None)
+    cfg = facts.menu.cfg if facts.menu else None
+    if entry is None or cfg is None:
+        return _BY_ID
+    from labkit.boot.default_entry import entry_value
+
+    return _set_default(facts, entry_value(cfg.entries, entry, order=facts.distribution.order))
+
+
+def _all_entries(entries: Iterable[MenuEntry]) -> Iterator[MenuEntry]:
+    for entry in entries:
+        yield entry
+        yield from _all_entries(entry.children)
+
+
+def _set_default(facts: Facts, value: str) -> str:
+    return steps(
+        f"sudo labkit boot default set {quoted(value)}",
+        update_steps(facts),
+        f"(By hand: GRUB_DEFAULT={quoted(value)} in /etc/default/grub.)",
+    )
 
 
 @rule(
@@ -103,8 +142,9 @@ def _fix(resolution: Resolution | None) -> str:
     see="After a kernel update another system starts.",
     why="Entries are counted from the top. A new one before the chosen one moves the number.",
     check="grep GRUB_DEFAULT /etc/default/grub",
-    fix="Use the entry's id: labkit boot default set ID",
-    undo="Put the number back.",
+    fix="Use the entry's id, which stays: `sudo labkit boot entries` lists the ids, `sudo labkit "
+    "boot default set` writes one; then update-grub.",
+    undo=_OLD_VALUE,
 )
 def bare_number(facts: Facts) -> Iterator[Hit]:
     """The value is a plain number above 0."""
@@ -120,8 +160,8 @@ def bare_number(facts: Facts) -> Iterator[Hit]:
     see="The first entry starts, whatever GRUB_DEFAULT says.",
     why="GRUB compares titles and ids exactly; without a match it takes entry 0, silently.",
     check="labkit boot entries",
-    fix="Use an id that the menu has.",
-    undo="Put the old value back.",
+    fix="Use an id that the menu has: `sudo labkit boot default set` writes it; then update-grub.",
+    undo=_OLD_VALUE,
 )
 def names_nothing(facts: Facts) -> Iterator[Hit]:
     """Nothing in a whole menu has this title or id."""
@@ -139,9 +179,13 @@ def names_nothing(facts: Facts) -> Iterator[Hit]:
         "GRUB_DEFAULT=saved only reads saved_entry; it is written by grub-set-default, or by each "
         "entry where GRUB_SAVEDEFAULT=true. Fedora and openSUSE are delivered like that on purpose."
     ),
-    check="grub-editenv list",
-    fix="sudo grub-set-default ID, or GRUB_SAVEDEFAULT=true and update-grub.",
-    undo="sudo grub-editenv - unset saved_entry",
+    check="grub-editenv list (Fedora, openSUSE: grub2-editenv list)",
+    fix=(
+        "Save one choice with grub-set-default and an id of `labkit boot entries` (Fedora, "
+        "openSUSE: grub2-set-default). Or have each choice saved: GRUB_SAVEDEFAULT=true in "
+        "/etc/default/grub and update-grub; not where /boot is on btrfs, LVM or RAID (D05)."
+    ),
+    undo="sudo grub-editenv - unset saved_entry; take GRUB_SAVEDEFAULT out and run update-grub.",
 )
 def nothing_saved(facts: Facts) -> Iterator[Hit]:
     """`saved` without a saved entry, or with one that names nothing."""
@@ -156,10 +200,17 @@ def nothing_saved(facts: Facts) -> Iterator[Hit]:
         if facts.menu is None or facts.menu.uses_bls or resolution is None or resolution.exact:
             return
         line = Evidence(facts.environment.evidence.input, block.lines["saved_entry"], saved)  # type: ignore[union-attr]  # a block has its environment
-        yield Hit(f"the saved entry `{saved}` is not in the menu", (found[1], line))
+        program = facts.distribution.grubenv_command.replace("editenv", "set-default")
+        yield Hit(
+            f"the saved entry `{saved}` is not in the menu",
+            (found[1], line),
+            fix=f"Save one that is: {program} with an id that `sudo labkit boot entries` lists.",
+            undo=f"sudo {program} {quoted(saved)}",
+        )
     elif not remembers and facts.settings is not None:
         message = "the default is the saved entry, but no choice is saved automatically"
-        yield Hit(message, (found[1],), Severity.INFO, Confidence.LIKELY)
+        fix = "Nothing must be done if that is meant; else see `labkit boot explain D03`."
+        yield Hit(message, (found[1],), Severity.INFO, Confidence.LIKELY, fix)
 
 
 @rule(
@@ -171,8 +222,9 @@ def nothing_saved(facts: Facts) -> Iterator[Hit]:
     see="GRUB_SAVEDEFAULT=true is set, and still the same entry starts.",
     why="The choice is written into grubenv, but only GRUB_DEFAULT=saved reads it from there.",
     check="grep -E 'GRUB_(SAVE)?DEFAULT' /etc/default/grub",
-    fix="GRUB_DEFAULT=saved, then update-grub.",
-    undo="Put the old value back.",
+    fix="GRUB_DEFAULT=saved in /etc/default/grub, then update-grub. On btrfs, LVM or RAID take "
+    "GRUB_SAVEDEFAULT out instead (D05).",
+    undo=_OLD_VALUE,
 )
 def saved_in_vain(facts: Facts) -> Iterator[Hit]:
     """SAVEDEFAULT without DEFAULT=saved."""
@@ -182,9 +234,18 @@ def saved_in_vain(facts: Facts) -> Iterator[Hit]:
     default = settings.settings.get("GRUB_DEFAULT")
     if default is None or (default.value is not None and default.value != "saved"):
         line = settings.settings["GRUB_SAVEDEFAULT"]
+        place = settings_file(facts, line.file)
+        old = f"GRUB_DEFAULT={default.value}" if default is not None else "no GRUB_DEFAULT"
         yield Hit(
             "the choice is saved at every start, but the default is not the saved entry",
             (Evidence(line.file, line.line, "GRUB_SAVEDEFAULT=true"),),
+            fix=steps(
+                f"In {place}: take GRUB_SAVEDEFAULT=true out, for GRUB cannot save here (D05)."
+                if _unwritable(facts)
+                else f"In {place}: GRUB_DEFAULT=saved",
+                update_steps(facts),
+            ),
+            undo=steps(f"The old line: {old}", update_steps(facts)),
         )
 
 
@@ -203,21 +264,42 @@ _UNWRITABLE = frozenset({"btrfs", "f2fs", "zfs", "zfs_member"})
         "refuses that on btrfs, f2fs, zfs, LVM and RAID."
     ),
     check="findmnt -n -o FSTYPE,SOURCE /boot || findmnt -n -o FSTYPE,SOURCE /",
-    fix="Take GRUB_SAVEDEFAULT out, or put /boot on ext4.",
-    undo="Put GRUB_SAVEDEFAULT=true back.",
+    fix="Take GRUB_SAVEDEFAULT=true out of /etc/default/grub, set a fixed default (labkit boot "
+    "default set), then update-grub.",
+    undo="Put GRUB_SAVEDEFAULT=true back and run update-grub.",
+    explains=("C01", "D03", "D04"),
 )
 def cannot_save(facts: Facts) -> Iterator[Hit]:
     """SAVEDEFAULT with /boot on a file system that GRUB does not write to."""
     if facts.settings is None or facts.settings.value("GRUB_SAVEDEFAULT") != "true":
         return
+    found = _unwritable(facts)
+    if found is None:
+        return
+    what, evidence = found
+    place = settings_file(facts, facts.settings.settings["GRUB_SAVEDEFAULT"].file)
+    yield Hit(
+        f"the choice is to be saved on {what}, where GRUB cannot write",
+        (evidence,),
+        fix=steps(
+            f"In {place}: take the line GRUB_SAVEDEFAULT=true out. For a fixed default:",
+            "sudo labkit boot default set windows" if facts.windows_evidence else "",
+            update_steps(facts),
+        ),
+        undo=steps(f"In {place}: GRUB_SAVEDEFAULT=true", update_steps(facts)),
+    )
+
+
+def _unwritable(facts: Facts) -> tuple[str, Evidence] | None:
+    """Name what /boot is on where GRUB does not write to it, with its line of fstab."""
     mounts = {e.mount: e for e in facts.fstab or ()}
     boot = mounts.get("/boot") or mounts.get("/")
     if boot is None:
-        return
+        return None
     mapped = re.match(r"/dev/(?:mapper/|md|vg)", boot.spec)
-    if boot.fstype in _UNWRITABLE or mapped:
-        what = boot.fstype if boot.fstype in _UNWRITABLE else boot.spec
-        yield Hit(f"the choice is to be saved on {what}, where GRUB cannot write", (boot.evidence,))
+    if boot.fstype not in _UNWRITABLE and not mapped:
+        return None
+    return boot.fstype if boot.fstype in _UNWRITABLE else boot.spec, boot.evidence
 
 
 @rule(
@@ -232,8 +314,8 @@ def cannot_save(facts: Facts) -> Iterator[Hit]:
         "octal 8. A title that begins with a digit is never compared."
     ),
     check="labkit boot entries --default VALUE",
-    fix="Use the entry's id.",
-    undo="Put the old value back.",
+    fix="Use the entry's id: `sudo labkit boot default set` writes it; then update-grub.",
+    undo=_OLD_VALUE,
 )
 def read_as_number(facts: Facts) -> Iterator[Hit]:
     """The value begins with a digit and is not a plain decimal number."""
@@ -252,8 +334,8 @@ def read_as_number(facts: Facts) -> Iterator[Hit]:
         "around `>` count; a `>` in a title is written `>>`."
     ),
     check="labkit boot entries",
-    fix="Write submenu-id>entry-id.",
-    undo="Put the old value back.",
+    fix="Write submenu-id>entry-id: `sudo labkit boot default set` writes it; then update-grub.",
+    undo=_OLD_VALUE,
 )
 def inside_submenu(facts: Facts) -> Iterator[Hit]:
     """The value fits an entry deeper down."""
@@ -272,8 +354,8 @@ _DEVICE_IN_TITLE = re.compile(r"\((?:on|[^)]*) /dev/[^)]*\)")
     see="The default stops working when a disk is added, or in another language.",
     why="os-prober's titles end with `(on /dev/sda1)`: device names and the word `on` change.",
     check="grep GRUB_DEFAULT /etc/default/grub",
-    fix="Use the id: osprober-efi-UUID (labkit boot default set windows).",
-    undo="Put the title back.",
+    fix="Use the id, osprober-efi-UUID: sudo labkit boot default set windows; then update-grub.",
+    undo="Put the title back and run update-grub.",
 )
 def device_in_title(facts: Facts) -> Iterator[Hit]:
     """The value is a title with a device; only odd while that device still is the right one."""
@@ -285,7 +367,13 @@ def device_in_title(facts: Facts) -> Iterator[Hit]:
     if facts.prober is not None:
         titles |= {f"{s.long} (on {s.device})" for s in facts.prober.systems}
     severity = Severity.INFO if value in titles else Severity.WARN
-    yield Hit("the default is a title with a device in it", (evidence,), severity)
+    yield Hit(
+        "the default is a title with a device in it",
+        (evidence,),
+        severity,
+        fix=_fix(facts, value, resolve(facts, value)),
+        undo=_old(facts, value, evidence),
+    )
 
 
 RULES = (

@@ -7,6 +7,17 @@ from typing import TYPE_CHECKING
 from labkit.boot.findings import Confidence, Severity
 from labkit.boot.parse.efibootmgr import Starts
 from labkit.boot.partition_types import PartitionType
+from labkit.boot.remedies import (
+    BCDBOOT,
+    chroot_steps,
+    loader_steps,
+    old_order,
+    order_after_bcdboot,
+    retype,
+    steps,
+    type_number,
+    update_steps,
+)
 from labkit.boot.rules.base import Effect, Hit, rule
 from labkit.boot.topics import Topic
 
@@ -39,8 +50,12 @@ _WEIGHT = {Severity.INFO: 0, Severity.WARN: 1, Severity.ERROR: 2}
         "no message. The partition's NAME plays no part."
     ),
     check="lsblk -o NAME,FSTYPE,PARTTYPE,PARTTYPENAME: the loader's partition is not an ESP.",
-    fix=f"sfdisk --part-type DISK NUMBER {_ESP_GUID}",
-    undo="sfdisk --part-type DISK NUMBER with the old type (EBD0A0A2-B9E5-4433-87C0-68B6B72699C7).",
+    fix=(
+        f"sudo sfdisk --part-type DISK NUMBER {_ESP_GUID} (on an MBR disk: ef). Only the type in "
+        "the table changes, no file. Then update-grub."
+    ),
+    undo="The same command with the old type; `Microsoft basic data` is "
+    "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7 (on an MBR disk: 7).",
     explains=("O03", "O01", "C01", "M03", "E03"),
 )
 def esp_mistyped(facts: Facts) -> Iterator[Hit]:
@@ -51,8 +66,7 @@ def esp_mistyped(facts: Facts) -> Iterator[Hit]:
         reason = _serves_as_esp(facts, partition)
         if reason is None:
             continue
-        number = partition.number or 0
-        kind = _ESP_GUID if partition.scheme == "gpt" else "ef"
+        kind = type_number(partition, PartitionType.ESP)
         evidence = (*partition.evidence[:1], reason)
         severity = Severity.ERROR if facts.windows_evidence else Severity.INFO
         if facts.esp_partitions and "microsoft" not in reason.text.lower():
@@ -62,7 +76,8 @@ def esp_mistyped(facts: Facts) -> Iterator[Hit]:
             f"`{partition.type}`: os-prober does not look at it",
             evidence,
             severity,
-            fix=f"sudo sfdisk --part-type {partition.disk} {number} {kind}",
+            fix=steps(retype(partition, kind), update_steps(facts)),
+            undo=retype(partition, type_number(partition)),
         )
 
 
@@ -100,9 +115,15 @@ def _serves_as_esp(facts: Facts, partition: Partition) -> Evidence | None:
         "not there, so switching it on does not help."
     ),
     check="sudo ls /boot/efi/EFI: there is no folder Microsoft.",
-    fix="From Windows media: bcdboot C:\\Windows /s S: /f UEFI (S: is the ESP), then update-grub.",
-    undo="Nothing is lost: bcdboot only adds files.",
-    explains=("O01", "O02", "O03", "N02", "N03", "N04", "N05", "N06", "C01", "C03"),
+    fix=(
+        "From Windows media: bcdboot C:\\Windows /s S: /f UEFI (S: is the ESP, a letter given by "
+        "diskpart). bcdboot puts Windows first in the firmware's order: set it back, then run "
+        "update-grub in Linux."
+    ),
+    undo="bcdboot adds files to the ESP, replaces EFI\\Boot\\bootx64.efi and adds a firmware "
+    "entry; set the old order with efibootmgr -o.",
+    explains=("O01", "O02", "O03", "N02", "N03", "N04", "N05", "N06", "C01", "C03", "C06"),
+    changes_start=True,
 )
 def windows_loader_gone(facts: Facts) -> Iterator[Hit]:
     """No listed ESP has bootmgfw.efi, and a Windows volume is there."""
@@ -116,8 +137,16 @@ def windows_loader_gone(facts: Facts) -> Iterator[Hit]:
     yield Hit(
         "Windows is installed, but its loader is on no EFI system partition",
         (facts.esps[0].source, *facts.windows_volumes[:2]),
-        fix="from Windows media: bcdboot C:\\Windows /s S: /f UEFI; then "
-        f"{facts.distribution.update_command} with os-prober switched on",
+        confidence=Confidence.CERTAIN
+        if all(esp.is_certain for esp in facts.esps)
+        else Confidence.LIKELY,
+        fix=steps(
+            BCDBOOT,
+            order_after_bcdboot(facts),
+            "Then, with GRUB_DISABLE_OS_PROBER=false in /etc/default/grub:",
+            update_steps(facts),
+        ),
+        undo=_undo_order(facts),
     )
 
 
@@ -130,33 +159,68 @@ def windows_loader_gone(facts: Facts) -> Iterator[Hit]:
     see="`No bootable device`, or Windows starts although Linux comes first.",
     why="The ESP was formatted or its folder deleted; the firmware's entry points at nothing.",
     check="sudo ls /boot/efi/EFI: there is no folder of the distribution.",
-    fix="From a live system in UEFI mode: mount root and ESP, chroot, grub-install.",
-    undo="Nothing is lost: grub-install only adds files.",
+    fix=(
+        "From a live medium in UEFI mode: mount root and ESP, chroot, and write the loader anew: "
+        "grub-install --target=x86_64-efi; on Fedora dnf reinstall shim-x64 grub2-efi-x64."
+    ),
+    undo="It adds files to the ESP and a firmware entry, first in the order; set the old order "
+    "with efibootmgr -o.",
     explains=("N01", "N06", "N02", "E07"),
+    changes_start=True,
 )
 def linux_loader_gone(facts: Facts) -> Iterator[Hit]:
-    """No listed ESP has a Linux loader, and a Linux for UEFI is installed."""
-    if not facts.lists_every_esp or facts.linux_uefi_folders:
+    """No listed ESP has a Linux loader though one is installed, or not the one that is started."""
+    if not facts.lists_every_esp:
         return
-    # GRUB can be installed as the fallback loader; beside Windows that file may be Windows' own.
-    fallback = any(esp.find("/efi/boot/bootx64.efi") for esp in facts.esps)
-    if any(esp.find("/efi/boot/grubx64.efi") for esp in facts.esps) or (
-        fallback and facts.windows_loader is None
-    ):
-        return
-    installed = [e.evidence for e in facts.fstab or () if e.mount in {"/boot/efi", "/efi"}]
-    if facts.boot_list is not None:
-        installed += [
-            e.evidence
-            for e in facts.boot_list.entries
-            if e.starts is Starts.LINUX and e.loader is not None
-        ]
-    if installed and facts.linux_evidence:
-        yield Hit(
-            "Linux is installed for UEFI, but its loader is on no EFI system partition",
-            (facts.esps[0].source, installed[0]),
-            confidence=Confidence.LIKELY if fallback else Confidence.CERTAIN,
-        )
+    boot = facts.boot_list
+    linux = [e for e in boot.starting(Starts.LINUX) if e.loader is not None] if boot else []
+    dead = [e for e in linux if facts.lacks_loader(e)]
+    is_certain = all(esp.is_certain for esp in facts.esps) and not _has_fallback(facts)
+    confidence = Confidence.CERTAIN if is_certain else Confidence.LIKELY
+    fix, undo = steps(chroot_steps(facts), loader_steps(facts)), _undo_order(facts)
+    if dead and any(e.active for e in linux if e not in dead):
+        for entry in dead:
+            message = f"{entry.name} `{entry.label}` starts {entry.loader}, which is on no ESP"
+            yield Hit(
+                f"{message}; another entry works",
+                (entry.evidence,),
+                Severity.INFO,
+                fix="Nothing must be done: the firmware skips it.",
+            )
+    elif dead:
+        named = f"{dead[0].name} `{dead[0].label}` starts {dead[0].loader}"
+        message = f"{named}, which is on no EFI system partition"
+        seen = (facts.esps[0].source, *(e.evidence for e in dead))
+        yield Hit(message, seen, confidence=confidence, fix=fix, undo=undo)
+    elif not facts.linux_uefi_folders and not _falls_back_to_linux(facts):
+        installed = facts.esp_mount.evidence if facts.esp_mount else None
+        installed = installed or next((e.evidence for e in linux), None)
+        if installed and facts.linux_evidence:
+            message = "Linux is installed for UEFI, but its loader is on no EFI system partition"
+            yield Hit(
+                message,
+                (facts.esps[0].source, installed),
+                confidence=confidence,
+                fix=fix,
+                undo=undo,
+            )
+
+
+def _has_fallback(facts: Facts) -> bool:
+    return any(esp.find("/efi/boot/bootx64.efi") for esp in facts.esps)
+
+
+def _falls_back_to_linux(facts: Facts) -> bool:
+    """Tell GRUB installed as the fallback loader; beside Windows that file may be Windows' own."""
+    return any(esp.find("/efi/boot/grubx64.efi") for esp in facts.esps) or (
+        _has_fallback(facts) and facts.windows_loader is None
+    )
+
+
+def _undo_order(facts: Facts) -> str:
+    """Give the old order: an installed loader gets an entry, and is put first."""
+    order = old_order(facts.boot_list) if facts.boot_list else ""
+    return steps("The firmware's old order:", order) if order else ""
 
 
 @rule(
@@ -168,16 +232,92 @@ def linux_loader_gone(facts: Facts) -> Iterator[Hit]:
     see="The installation of a loader fails, or the firmware finds no system.",
     why="UEFI firmwares read FAT. A partition typed as ESP with another file system is useless.",
     check="lsblk -o NAME,FSTYPE,PARTTYPENAME",
-    fix="Save its files, mkfs.vfat -F32 on the partition, reinstall the loaders.",
-    undo="Restore the saved files.",
+    fix=(
+        "Do not format it: most often its type is wrong, not its content. Give it the type of what "
+        "it holds: sudo sfdisk --part-type DISK NUMBER TYPE (Linux 0FC63DAF-8483-4772-8E79-"
+        "3D69D8477DE4, Windows EBD0A0A2-B9E5-4433-87C0-68B6B72699C7). Only a small partition that "
+        "holds nothing at all, where no other ESP is, is made an ESP by mkfs.vfat -F 32; then the "
+        "loaders are written anew."
+    ),
+    undo=f"sudo sfdisk --part-type DISK NUMBER {_ESP_GUID}; a format cannot be undone.",
     explains=("E03", "N01", "E02"),
+    changes_start=True,
 )
 def esp_not_fat(facts: Facts) -> Iterator[Hit]:
-    """An ESP holds a file system that is not FAT."""
+    """An ESP holds a file system that is not FAT, or none."""
     for esp in facts.esp_partitions:
-        if esp.fstype and not esp.is_fat:
+        if esp.is_fat:
+            continue
+        if esp.fstype:
             message = f"{esp.device} is typed as EFI system partition but holds {esp.fstype}"
-            yield Hit(message, esp.evidence[:2])
+            undo = retype(esp, type_number(esp))
+            yield Hit(message, esp.evidence[:2], fix=_typed_as_held(facts, esp), undo=undo)
+        elif _is_seen_empty(facts, esp):
+            yield Hit(
+                f"{esp.device} is typed as EFI system partition but holds no known file system",
+                esp.evidence[:2],
+                confidence=Confidence.LIKELY,
+                fix=_formatted(facts, esp),
+                undo="A format cannot be undone: keep the copy.",
+            )
+
+
+_TYPE_OF_CONTENT = {
+    "ntfs": PartitionType.MICROSOFT_DATA,
+    "bitlocker": PartitionType.MICROSOFT_DATA,
+    "exfat": PartitionType.MICROSOFT_DATA,
+    "swap": PartitionType.SWAP,
+    "lvm2_member": PartitionType.LVM,
+    "linux_raid_member": PartitionType.RAID,
+}
+
+
+def _typed_as_held(facts: Facts, esp: Partition) -> str:
+    """Give the partition the type of its content, which stays; then see to the real ESP."""
+    held = _TYPE_OF_CONTENT.get((esp.fstype or "").lower(), PartitionType.LINUX)
+    command = retype(esp, type_number(esp, held))
+    others = [p for p in facts.partitions if p.is_fat and p.device != esp.device]
+    if any(p.type is PartitionType.ESP for p in others):
+        rest = ""
+    elif others:
+        rest = f"The real ESP may be {others[0].device} (FAT): if it holds EFI, see rule E01."
+    else:
+        rest = (
+            "There is no other ESP: make one in free space (FAT32, 300 MiB, type EFI System), then "
+            "write the loaders anew (E02, E03)."
+        )
+    return steps(f"Do not format {esp.device}. Only its type is wrong:", command, rest)
+
+
+_MIB = 1 << 20
+_LARGEST_ESP = 1100 * _MIB  # Ubuntu's and Fedora's are up to 1 GiB.
+
+
+def _is_seen_empty(facts: Facts, esp: Partition) -> bool:
+    """Tell whether a list that shows file systems has the partition without one."""
+    neighbours = [p for p in facts.partitions if p.disk == esp.disk and p.fstype]
+    return bool(esp.partuuid and neighbours and facts.lists_every_file_system and not esp.uuid)
+
+
+def _formatted(facts: Facts, esp: Partition) -> str:
+    """Offer mkfs only for what is small, not in use, and the only one that can be the ESP."""
+    look = f"sudo blkid -p {esp.device}"
+    disk = facts.disk(esp.disk)
+    sector = (disk.sector_bytes if disk else None) or 512
+    size = esp.size_bytes or (esp.size * sector if esp.size else None)
+    is_small = size is not None and size <= _LARGEST_ESP
+    others = [p for p in facts.partitions if p.is_fat or p.type is PartitionType.ESP]
+    is_used = bool(esp.mounts) or any(e.spec == esp.device for e in facts.fstab or ())
+    if not is_small or is_used or any(p is not esp for p in others):
+        return steps("Do not format it. Look what it holds (this only reads):", look)
+    return steps(
+        "Look what it holds (this only reads):",
+        look,
+        "If that prints no TYPE, keep a copy, and make it FAT; whatever was on it is lost:",
+        f"sudo dd if={esp.device} of=old-esp.img bs=1M",
+        f"sudo mkfs.vfat -F 32 {esp.device}",
+        "Then write the loaders anew (E02, E03), and its new UUID into /etc/fstab.",
+    )
 
 
 @rule(
@@ -192,16 +332,25 @@ def esp_not_fat(facts: Facts) -> Iterator[Hit]:
         "missing; Windows' loader needs the BCD as well."
     ),
     check="sudo ls /boot/efi/EFI/Microsoft/Boot/BCD",
-    fix="From Windows media: bcdboot C:\\Windows /s S: /f UEFI",
-    undo="Nothing is lost: bcdboot writes a new BCD.",
-    explains=("O03", "O01"),
+    fix=(
+        "From Windows media: bcdboot C:\\Windows /s S: /f UEFI (S: is the ESP, a letter given by "
+        "diskpart). bcdboot puts Windows first in the firmware's order: set it back."
+    ),
+    undo="bcdboot writes a new BCD and adds a firmware entry; set the old order with "
+    "efibootmgr -o.",
+    explains=("O03", "O01", "C01"),
+    changes_start=True,
 )
 def bcd_missing(facts: Facts) -> Iterator[Hit]:
     """bootmgfw.efi is listed, BCD is not, and the list does show such files."""
     for esp in facts.esps:
         loader = esp.find("/efi/microsoft/boot/bootmgfw.efi")
         if loader and esp.shows_other_files and not esp.find("/efi/microsoft/boot/bcd"):
-            yield Hit("the file BCD beside Windows' loader is missing", (loader,))
+            fix = steps(BCDBOOT, order_after_bcdboot(facts))
+            undo = _undo_order(facts)
+            yield Hit(
+                "the file BCD beside Windows' loader is missing", (loader,), fix=fix, undo=undo
+            )
 
 
 @rule(
@@ -213,7 +362,10 @@ def bcd_missing(facts: Facts) -> Iterator[Hit]:
     see="Changes go to one disk, the computer starts from the other.",
     why="Each disk may have an ESP; the firmware, fstab and Windows may mean different ones.",
     check="lsblk -o NAME,PARTTYPENAME,MOUNTPOINTS; efibootmgr -v",
-    fix="Decide for one: mount it on /boot/efi and run grub-install.",
+    fix=(
+        "Nothing must be done. Know which one each system uses: the firmware's entries and "
+        "/etc/fstab tell. Delete none of them."
+    ),
     undo="Nothing was changed.",
 )
 def several_esps(facts: Facts) -> Iterator[Hit]:
@@ -247,8 +399,11 @@ def _users(facts: Facts, partition: Partition) -> str:
     see="Updates of the loader do not reach the ESP; the start waits 90 seconds.",
     why="grub-install writes to /boot/efi; where fstab mounts no ESP there, it fills a folder.",
     check="findmnt /boot/efi; grep efi /etc/fstab",
-    fix="Put UUID=... /boot/efi vfat umask=0077 0 1 into /etc/fstab, mount it, run grub-install.",
-    undo="Take the line out again.",
+    fix=(
+        "Put the line `UUID=... /boot/efi vfat umask=0077 0 1` into /etc/fstab, with the UUID of "
+        "the ESP (lsblk -f); then sudo mount /boot/efi, and write the loader anew."
+    ),
+    undo="Put the old line back.",
 )
 def esp_mount_wrong(facts: Facts) -> Iterator[Hit]:
     """Fstab names a UUID that no file system has, or no ESP though Linux uses one."""
@@ -257,12 +412,35 @@ def esp_mount_wrong(facts: Facts) -> Iterator[Hit]:
         return
     if entry is not None and entry.uuid and entry.uuid.lower() not in facts.by_uuid:
         message = f"fstab mounts {entry.uuid} on {entry.mount}, which no file system has"
-        yield Hit(message, (entry.evidence,))
+        old = f"The old line of /etc/fstab: {entry.evidence.text}"
+        yield Hit(message, (entry.evidence,), fix=_fstab_fix(facts, entry.mount), undo=old)
     elif entry is None and facts.fstab and facts.linux_uefi_folders and facts.starts_by_uefi:
         message = "fstab does not mount the EFI system partition that Linux uses"
         root = next((e for e in facts.fstab if e.mount == "/"), facts.fstab[0])
         if root.mount == "/":
-            yield Hit(message, (root.evidence,), confidence=Confidence.LIKELY)
+            yield Hit(
+                message,
+                (root.evidence,),
+                confidence=Confidence.LIKELY,
+                fix=_fstab_fix(facts, "/boot/efi"),
+                undo="Take the line out again.",
+            )
+
+
+def _fstab_fix(facts: Facts, mount: str) -> str:
+    """Give the line of the only ESP; with several it must be the one that starts Linux."""
+    known = [p for p in facts.esp_partitions if p.is_fat and p.uuid]
+    if len(known) != 1:
+        return (
+            f"Put the UUID of the ESP that starts Linux (lsblk -f) into the line of {mount} in "
+            f"/etc/fstab, mount it, and write the loader anew."
+        )
+    return steps(
+        f"The line in /etc/fstab: UUID={known[0].uuid} {mount} vfat umask=0077 0 1",
+        "sudo systemctl daemon-reload",
+        f"sudo mount {mount}",
+        loader_steps(facts),
+    )
 
 
 @rule(
@@ -277,8 +455,14 @@ def esp_mount_wrong(facts: Facts) -> Iterator[Hit]:
         "full of entries and crash dumps (dump-type0-* in efivars)."
     ),
     check="df -h /boot /boot/efi; ls /sys/firmware/efi/efivars | wc -l",
-    fix="Delete old kernels, loaders and dump-type0-* variables; delete dead entries.",
-    undo="Nothing can be undone: save the files first.",
+    fix=(
+        "Take out old kernels with the package manager (Debian, Ubuntu: sudo apt-get autoremove "
+        "--purge). On the ESP, `sudo du -ah /boot/efi | sort -h` shows the largest files: keep "
+        "EFI/Microsoft, EFI/Boot and the folder of the running system, and copy what you delete. "
+        "In /sys/firmware/efi/efivars delete nothing but files named dump-type0-*: a firmware may "
+        "not start without its other variables."
+    ),
+    undo="Copy the files back. A deleted variable cannot be brought back.",
     explains=("O04", "C01"),
 )
 def no_space(facts: Facts) -> Iterator[Hit]:

@@ -4,8 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from labkit.boot.entry_remedies import (
+    entry_again,
+    entry_anew,
+    entry_for_linux,
+    entry_for_windows,
+    replacement,
+    spare_entry,
+)
 from labkit.boot.findings import Confidence, Severity
 from labkit.boot.parse.efibootmgr import Starts
+from labkit.boot.remedies import (
+    entry_loader,
+    old_order,
+    order_command,
+    steps,
+)
 from labkit.boot.rules.base import Effect, Hit, rule
 from labkit.boot.topics import Topic
 
@@ -23,13 +37,6 @@ def _list(facts: Facts) -> BootList | None:
     return facts.boot_list if facts.boot_list and facts.boot_list.is_supported else None
 
 
-def loader_exists(facts: Facts, entry: BootEntry) -> bool:
-    """Tell whether an entry's loader may exist: false only where a full listing lacks it."""
-    if entry.loader is None or entry.is_damaged or not facts.lists_every_esp:
-        return True
-    return any(esp.find(entry.loader) for esp in facts.esps)
-
-
 @rule(
     "N01",
     "the firmware knows no Linux",
@@ -42,8 +49,13 @@ def loader_exists(facts: Facts, entry: BootEntry) -> bool:
         "can drop the Linux entry; the loader on the ESP is not looked for."
     ),
     check="efibootmgr -v shows no path with shim or grub.",
-    fix="efibootmgr -c -d DISK -p NUMBER -L LABEL -l '\\EFI\\VENDOR\\shimx64.efi'",
-    undo="efibootmgr -b XXXX -B removes the new entry.",
+    fix=(
+        "Where the loader is on the ESP: sudo efibootmgr -c -d DISK -p NUMBER -L LABEL -l "
+        "'\\EFI\\VENDOR\\shimx64.efi'. The new entry comes first in the order. Without Secure Boot "
+        "and shim it is grubx64.efi. Where no loader is there, install it (rule E03)."
+    ),
+    undo="sudo efibootmgr -b XXXX -B removes the new entry and takes it out of the order.",
+    changes_start=True,
 )
 def no_linux_entry(facts: Facts) -> Iterator[Hit]:
     """Linux is installed for UEFI and no entry can start it."""
@@ -61,22 +73,23 @@ def no_linux_entry(facts: Facts) -> Iterator[Hit]:
         return
     confidence = Confidence.LIKELY if boot.unlisted else Confidence.CERTAIN
     seen = (*installed[:1], *boot.evidence.values())[:2]
+    if len(facts.legacy_linux) > 1:
+        # Another Linux of the computer may be meant than the one whose folder is on the ESP.
+        yield Hit(
+            "no entry of the firmware starts a Linux, and one here is installed for legacy mode",
+            seen,
+            confidence=confidence,
+            fix="Nothing by itself: GRUB for UEFI makes its own entry when it is installed (M02).",
+        )
+        return
+    fix, undo = entry_for_linux(facts, boot)
     yield Hit(
         "Linux is installed for UEFI, but no entry of the firmware starts it",
         seen,
         confidence=confidence,
-        fix=_create_command(facts),
+        fix=fix,
+        undo=undo,
     )
-
-
-def _create_command(facts: Facts) -> str:
-    folder = next(iter(facts.linux_uefi_folders), "VENDOR")
-    esp = next((p for p in facts.esp_partitions if p.is_fat or p.fstype is None), None)
-    loader = "shimx64.efi"
-    if facts.esps and not any(esp_.find(f"/efi/{folder}/shimx64.efi") for esp_ in facts.esps):
-        loader = "grubx64.efi"
-    disk, number = (esp.disk, esp.number) if esp else ("DISK", "NUMBER")
-    return f"sudo efibootmgr -c -d {disk} -p {number} -L {folder} -l '\\EFI\\{folder}\\{loader}'"
 
 
 @rule(
@@ -92,28 +105,41 @@ def _create_command(facts: Facts) -> str:
         "start."
     ),
     check="efibootmgr: the first number of BootOrder is that of Windows Boot Manager.",
-    fix="efibootmgr -o LINUX,WINDOWS,...; if it comes back, set the order in the firmware setup.",
-    undo="efibootmgr -o with the old order.",
+    fix=(
+        "sudo efibootmgr -o with the number of Linux first, then the others. If Windows is first "
+        "again after the next start, set the order in the firmware setup."
+    ),
+    undo="sudo efibootmgr -o with the old order: note BootOrder before.",
+    changes_start=True,
 )
 def windows_first(facts: Facts) -> Iterator[Hit]:
-    """The first entry that can start is Windows and an active Linux entry follows."""
+    """The first entry that starts a system is Windows; Linux follows, or is not in the order."""
     boot = _list(facts)
-    if boot is None:
+    if boot is None or not boot.order:
         return
-    usable = [e for e in boot.in_order if e.active and loader_exists(facts, e)]
-    systems = [e for e in usable if e.starts in {Starts.WINDOWS, Starts.LINUX}]
-    if not systems or usable[0].starts is not Starts.WINDOWS:
+    usable = [e for e in boot.in_order if e.active and not facts.lacks_loader(e)]
+    # Sticks, networks and setup programs start nothing while there is no medium.
+    first = next((e for e in usable if not e.needs_medium), None)
+    linux = [e for e in boot.linux if e.active and not facts.lacks_loader(e)]
+    if first is None or first.starts is not Starts.WINDOWS or not linux:
         return
-    linux = next((e for e in systems if e.starts is Starts.LINUX), None)
-    if linux is None:
-        return
-    rest = [n for n in boot.order or () if n != linux.number]
-    order = ",".join(f"{n:04X}" for n in (linux.number, *rest))
+    in_order = [e for e in usable if e in linux]
+    wanted = (in_order or linux)[0]
+    # efibootmgr refuses an order that names an entry which is not there.
+    rest = [e.number for e in boot.in_order if e is not wanted]
+    rest.insert(rest.index(first.number), wanted.number)
+    message = f"the firmware starts {first.label} ({first.name}) before {wanted.label}"
+    if not in_order:
+        message += f", whose {wanted.name} is not in BootOrder"
     yield Hit(
-        f"the firmware starts {usable[0].label} ({usable[0].name}) before {linux.label}",
-        (boot.evidence["BootOrder"], usable[0].evidence, linux.evidence),
+        message,
+        (boot.evidence["BootOrder"], first.evidence, wanted.evidence),
         confidence=Confidence.CERTAIN if boot.has_paths else Confidence.LIKELY,
-        fix=f"sudo efibootmgr -o {order}",
+        fix=steps(
+            order_command(rest),
+            "If Windows is first again after the next start, set the order in the firmware setup.",
+        ),
+        undo=old_order(boot),
     )
 
 
@@ -129,9 +155,13 @@ def windows_first(facts: Facts) -> Iterator[Hit]:
         "works without it, for it names the file."
     ),
     check="efibootmgr -v shows no path to bootmgfw.efi.",
-    fix="efibootmgr -c -d DISK -p NUMBER -L 'Windows Boot Manager' -l "
-    "'\\EFI\\Microsoft\\Boot\\bootmgfw.efi'",
-    undo="efibootmgr -b XXXX -B removes the new entry.",
+    fix=(
+        "sudo efibootmgr -c -d DISK -p NUMBER -L 'Windows Boot Manager' -l "
+        "'\\EFI\\Microsoft\\Boot\\bootmgfw.efi'. The new entry comes first in the order: put Linux "
+        "back with efibootmgr -o. Not needed where Windows starts from GRUB's menu."
+    ),
+    undo="sudo efibootmgr -b XXXX -B removes the new entry.",
+    changes_start=True,
 )
 def no_windows_entry(facts: Facts) -> Iterator[Hit]:
     """bootmgfw.efi is on an ESP and no entry names it."""
@@ -149,7 +179,8 @@ def no_windows_entry(facts: Facts) -> Iterator[Hit]:
     if in_menu:
         message += "; it can be started from GRUB"
     severity = Severity.ERROR if known_missing else Severity.WARN
-    yield Hit(message, (loader,), severity, confidence)
+    fix, undo = entry_for_windows(facts, boot, esp)
+    yield Hit(message, (loader,), severity, confidence, fix, undo)
 
 
 @rule(
@@ -161,8 +192,10 @@ def no_windows_entry(facts: Facts) -> Iterator[Hit]:
     see="The firmware's boot menu shows a system twice.",
     why="Each installation of the loader may add an entry; most firmwares do not compare them.",
     check="efibootmgr -v: two lines with the same label, path and data.",
-    fix="efibootmgr -b XXXX -B for one of them.",
-    undo="efibootmgr -c with the label and path of the removed one.",
+    fix="It is harmless. sudo efibootmgr -b XXXX -B deletes one: not BootCurrent, nor the first in "
+    "the order.",
+    undo="sudo efibootmgr -c with the label and path of the deleted one; the other does the same.",
+    changes_start=True,
 )
 def duplicate_entries(facts: Facts) -> Iterator[Hit]:
     """Same label, path and optional data; without paths nothing can be said."""
@@ -176,10 +209,15 @@ def duplicate_entries(facts: Facts) -> Iterator[Hit]:
         key = (entry.label, entry.path.lower(), entry.data)
         first = seen.setdefault(key, entry)
         if first is not entry:
+            spare = spare_entry(boot, first, entry)
             yield Hit(
                 f"{first.name} and {entry.name} are the same entry `{entry.label}`",
                 (first.evidence, entry.evidence),
-                fix=f"sudo efibootmgr -b {entry.number:04X} -B",
+                fix=steps(
+                    "It is harmless. To delete the one that is used less:",
+                    f"sudo efibootmgr -b {spare.number:04X} -B",
+                ),
+                undo=entry_again(facts, boot, spare),
             )
 
 
@@ -190,10 +228,18 @@ def duplicate_entries(facts: Facts) -> Iterator[Hit]:
     Effect.LEFTOVER,
     needs=(Topic.BOOT_LIST, Topic.TABLE, Topic.FILE_SYSTEMS),
     see="An entry of the firmware does nothing.",
-    why="It names a partition by its GUID, and no disk has that partition any more.",
-    check="Compare the GUID in `efibootmgr -v` with `lsblk -o NAME,PARTUUID`.",
-    fix="efibootmgr -b XXXX -B",
-    undo="efibootmgr -c with its label and path.",
+    why=(
+        "It names a partition by its GUID, and no disk has that partition now: it was deleted, or "
+        "its disk is unplugged or not seen. The firmware skips such an entry."
+    ),
+    check="Compare the GUID in `efibootmgr -v` with `lsblk -o NAME,PARTUUID`, all disks attached.",
+    fix=(
+        "Nothing must be done. Where the loader is on another partition now, make an entry for it "
+        "first (N01, N03). Delete the dead one only when its disk is gone for good: "
+        "sudo efibootmgr -b XXXX -B"
+    ),
+    undo="An entry for a partition that is gone cannot be made again; keep its line.",
+    changes_start=True,
 )
 def partition_gone(facts: Facts) -> Iterator[Hit]:
     """The PARTUUID of an entry is on no listed disk, and all disks are listed."""
@@ -203,11 +249,16 @@ def partition_gone(facts: Facts) -> Iterator[Hit]:
     for entry in boot.entries:
         if entry.node is None or entry.number == boot.current or entry.loader is None:
             continue
+        # Sticks start by the fallback loader; that one is not plugged in now is no fault.
+        if entry.starts is Starts.FALLBACK or entry.is_removable:
+            continue
         if entry.node.partuuid not in facts.by_partuuid:
+            fix, undo = replacement(facts, boot, entry)
             yield Hit(
                 f"{entry.name} `{entry.label}` names a partition that no listed disk has",
                 (entry.evidence,),
-                fix=f"sudo efibootmgr -b {entry.number:04X} -B",
+                fix=fix,
+                undo=undo,
             )
 
 
@@ -220,8 +271,9 @@ def partition_gone(facts: Facts) -> Iterator[Hit]:
     see="The firmware skips a system although it is in the list.",
     why="Entries without the active attribute (no `*` in efibootmgr) are not started.",
     check="efibootmgr: the line has no `*` behind the number.",
-    fix="efibootmgr -b XXXX -a",
-    undo="efibootmgr -b XXXX -A",
+    fix="sudo efibootmgr -b XXXX -a",
+    undo="sudo efibootmgr -b XXXX -A",
+    changes_start=True,
 )
 def inactive_entry(facts: Facts) -> Iterator[Hit]:
     """An entry of an installed system has no star."""
@@ -238,6 +290,7 @@ def inactive_entry(facts: Facts) -> Iterator[Hit]:
             (entry.evidence,),
             Severity.ERROR if only else Severity.WARN,
             fix=f"sudo efibootmgr -b {entry.number:04X} -a",
+            undo=f"sudo efibootmgr -b {entry.number:04X} -A",
         )
 
 
@@ -250,14 +303,22 @@ def inactive_entry(facts: Facts) -> Iterator[Hit]:
     see="One start goes to another system than usual.",
     why="BootNext names an entry for the next start only; the firmware deletes it then.",
     check="efibootmgr shows a line BootNext.",
-    fix="Nothing, or `efibootmgr -N` to take it back.",
-    undo="efibootmgr -n XXXX",
+    fix="Nothing must be done: it holds for one start. sudo efibootmgr -N takes it back.",
+    undo="sudo efibootmgr -n XXXX sets it again.",
 )
 def boot_next(facts: Facts) -> Iterator[Hit]:
     """BootNext is set."""
     boot = _list(facts)
     if boot is not None and boot.next is not None:
-        yield Hit(f"the next start goes to Boot{boot.next:04X}", (boot.evidence["BootNext"],))
+        yield Hit(
+            f"the next start goes to Boot{boot.next:04X}",
+            (boot.evidence["BootNext"],),
+            fix=steps(
+                "Nothing must be done: it holds for one start. To take it back:",
+                "sudo efibootmgr -N",
+            ),
+            undo=f"sudo efibootmgr -n {boot.next:04X}",
+        )
 
 
 @rule(
@@ -272,8 +333,13 @@ def boot_next(facts: Facts) -> Iterator[Hit]:
         "path`, or its loader was replaced. Windows goes on to keep that entry at the front."
     ),
     check="efibootmgr -v: the line of Windows names a path outside \\EFI\\Microsoft.",
-    fix="In Windows: bcdedit /set {bootmgr} path \\EFI\\Microsoft\\Boot\\bootmgfw.efi",
+    fix=(
+        "First give Linux an entry of its own (N01): on some computers this one is the only way to "
+        "GRUB. Then in Windows, in a Command Prompt as administrator:\n"
+        "bcdedit /set {bootmgr} path \\EFI\\Microsoft\\Boot\\bootmgfw.efi"
+    ),
     undo="bcdedit /set {bootmgr} path with the old path.",
+    changes_start=True,
 )
 def windows_entry_diverted(facts: Facts) -> Iterator[Hit]:
     """An entry with Windows' data or name has a path that is not Microsoft's."""
@@ -282,11 +348,20 @@ def windows_entry_diverted(facts: Facts) -> Iterator[Hit]:
         is_windows = entry.has_windows_data or entry.label.lower() == "windows boot manager"
         if is_windows and entry.loader is not None and "microsoft" not in entry.loader:
             likely = entry.starts is Starts.FALLBACK
+            alone = not any(e is not entry and e.active for e in boot.linux) if boot else False
             yield Hit(
                 f"{entry.name} `{entry.label}` starts {entry.loader}",
                 (entry.evidence,),
                 Severity.WARN if likely else Severity.ERROR,
                 Confidence.LIKELY if likely else Confidence.CERTAIN,
+                steps(
+                    "First give Linux an entry of its own (N01): this one is its only way."
+                    if alone and entry.starts is Starts.LINUX
+                    else "",
+                    "In Windows, in a Command Prompt as administrator:",
+                    "bcdedit /set {bootmgr} path \\EFI\\Microsoft\\Boot\\bootmgfw.efi",
+                ),
+                f"bcdedit /set {{bootmgr}} path {entry_loader(entry)}",
             )
 
 
@@ -324,8 +399,10 @@ def order_has_gaps(facts: Facts) -> Iterator[Hit]:
     see="efibootmgr prints a warning.",
     why="UEFI wants upper-case digits in BootXXXX; some firmwares compare the names as text.",
     check="efibootmgr 2>&1 | grep -i warning",
-    fix="Create the entry anew with efibootmgr -c, then delete the old one.",
-    undo="Nothing was changed.",
+    fix="Nothing must be done while the entry starts. If it does not, make it anew with "
+    "efibootmgr -c (as for N01), and delete the old one when the new one has started.",
+    undo="sudo efibootmgr -b XXXX -B removes the new entry.",
+    changes_start=True,
 )
 def lower_case_name(facts: Facts) -> Iterator[Hit]:
     """Efibootmgr complained."""
@@ -346,9 +423,13 @@ def lower_case_name(facts: Facts) -> Iterator[Hit]:
         "use these; a moved partition is not found by them."
     ),
     check="Compare HD(...) in `efibootmgr -v` (hexadecimal) with `fdisk -l`.",
-    fix="Create the entry anew (efibootmgr -c), and bcdboot C:\\Windows for Windows.",
-    undo="efibootmgr -b XXXX -B removes the new entry.",
+    fix=(
+        "Make the entry anew (efibootmgr -c, as for N01); delete the old one when the new one has "
+        "started. If Windows then shows 0xc000000e, write its BCD anew (rule W06)."
+    ),
+    undo="sudo efibootmgr -b XXXX -B removes the new entry.",
     explains=("W06",),
+    changes_start=True,
 )
 def partition_moved(facts: Facts) -> Iterator[Hit]:
     """The GUID fits a partition, its number, start or size does not."""
@@ -365,7 +446,9 @@ def partition_moved(facts: Facts) -> Iterator[Hit]:
             f"{entry.name} expects partition {node.number} at sector {node.start}, "
             f"the table has number {partition.number} at {partition.start}",
             (entry.evidence, *partition.evidence[:1]),
-            confidence=Confidence.LIKELY,
+            Severity.ERROR,
+            Confidence.LIKELY,
+            *(entry_anew(boot, entry, partition) if boot else ()),
         )
 
 

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING
 
 from labkit.boot.distributions import Family
 from labkit.boot.findings import Confidence, Evidence, Severity
+from labkit.boot.menu_remedies import skip_list_with, start_from_prompt, stub_anew
+from labkit.boot.remedies import grub_folder, steps, update_steps
 from labkit.boot.rules.base import Effect, Hit, rule
+from labkit.boot.rules.os_prober import may_probe, windows_is_missing
 from labkit.boot.topics import Topic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from labkit.boot.disks import Partition
-    from labkit.boot.facts import Facts
+    from labkit.boot.facts import Facts, MenuItem
+    from labkit.boot.parse.host import FstabEntry
 
 __all__ = ["RULES"]
 
@@ -24,15 +28,21 @@ __all__ = ["RULES"]
     "the menu is older than the settings",
     Severity.WARN,
     Effect.SETTING_IGNORED,
-    needs=(Topic.SETTINGS, Topic.MENU),
-    see="A change in /etc/default/grub has no effect.",
-    why="GRUB never reads /etc/default/grub; grub-mkconfig copies it into grub.cfg when it runs.",
-    check="Compare `grep 'set default' /boot/grub/grub.cfg` with GRUB_DEFAULT.",
-    fix="Run update-grub.",
+    needs=(Topic.MENU, (Topic.SETTINGS, Topic.OS_PROBER)),
+    see="A change in /etc/default/grub has no effect, or Windows, which os-prober finds, is not "
+    "in the menu.",
+    why=(
+        "GRUB never reads /etc/default/grub nor looks for systems; grub-mkconfig writes both into "
+        "grub.cfg when it runs."
+    ),
+    check="Compare `grep 'set default' /boot/grub/grub.cfg` with GRUB_DEFAULT, and `sudo "
+    "os-prober` with the titles in grub.cfg.",
+    fix="Run update-grub. It writes grub.cfg anew: changes made in that file by hand are lost.",
     undo="Put the old value back and run update-grub again.",
 )
 def menu_is_stale(facts: Facts) -> Iterator[Hit]:
-    """The default or the timeout that grub.cfg sets is not the one of the settings."""
+    """What grub.cfg holds is not what the settings ask for, or lacks what os-prober finds."""
+    yield from _stale_systems(facts)
     yield from _stale_timeout(facts)
     cfg = facts.menu.cfg if facts.menu else None
     setting = facts.settings.settings.get("GRUB_DEFAULT") if facts.settings else None
@@ -44,8 +54,35 @@ def menu_is_stale(facts: Facts) -> Iterator[Hit]:
         yield Hit(
             f"grub.cfg sets the default `{written.text}`, the settings ask for `{setting.value}`",
             (written, Evidence(setting.file, setting.line, f"GRUB_DEFAULT={setting.value}")),
-            fix=facts.distribution.update_command,
+            fix=update_steps(facts),
         )
+
+
+def _stale_systems(facts: Facts) -> Iterator[Hit]:
+    """Windows can be found and os-prober is not off, but the menu was written without it."""
+    if facts.menu is None or not windows_is_missing(facts) or not may_probe(facts):
+        return
+    if facts.starts_by_uefi and facts.legacy_windows and facts.windows_loader is None:
+        return  # No menu that UEFI starts can start it: rule M02.
+    prober = facts.prober.systems if facts.prober else ()
+    log = facts.log.found if facts.log else ()
+    found = [s.evidence for s in prober if s.is_windows]
+    found += [line for line in log if re.search(r"windows|bootmgfw", line.text, re.IGNORECASE)]
+    was_blind = facts.prober is not None and not facts.prober.denied
+    if found:
+        message = "os-prober finds Windows, but the menu lacks it: it was written before"
+    elif was_blind or facts.log is not None:
+        return  # A run that did not find it is a fault of its own: O02 to O04.
+    else:
+        message = "os-prober is on and Windows installed, but the menu lacks it: written before"
+        found = [*facts.windows_evidence]
+    yield Hit(
+        message,
+        (found[0], facts.menu.source),
+        Severity.ERROR,
+        Confidence.LIKELY,
+        fix=update_steps(facts),
+    )
 
 
 def _stale_timeout(facts: Facts) -> Iterator[Hit]:
@@ -64,7 +101,7 @@ def _stale_timeout(facts: Facts) -> Iterator[Hit]:
         yield Hit(
             f"grub.cfg waits {written.value} s, the settings ask for {setting.value} s",
             (place, wanted),
-            fix=distribution.update_command,
+            fix=update_steps(facts),
         )
 
 
@@ -80,14 +117,20 @@ def _stale_timeout(facts: Facts) -> Iterator[Hit]:
         "-o onto that path replaces them by a copy of the menu, which nothing updates."
     ),
     check="wc -l /boot/efi/EFI/*/grub.cfg: more than a handful of lines.",
-    fix="Reinstall the packages that own it (Fedora: sudo dnf reinstall shim-* grub2-*), or write "
-    "its three lines again.",
-    undo="Keep a copy of the file before replacing it.",
+    fix=(
+        "Move the file away and let the distribution write it again: Fedora sudo dnf reinstall "
+        "grub2-common, Debian and Ubuntu sudo grub-install --target=x86_64-efi. Then run "
+        "update-grub, which writes the menu where it belongs."
+    ),
+    undo="Move the old file back.",
+    changes_start=True,
 )
 def stub_overwritten(facts: Facts) -> Iterator[Hit]:
     """The stub is longer than it can be, or holds entries."""
     if facts.stub is not None and facts.stub.is_overwritten:
-        yield Hit("the ESP's grub.cfg holds a menu instead of its few lines", (facts.stub.source,))
+        message = "the ESP's grub.cfg holds a menu instead of its few lines"
+        fix, undo = stub_anew(facts)
+        yield Hit(message, (facts.stub.source,), fix=fix, undo=undo)
 
 
 @rule(
@@ -96,13 +139,15 @@ def stub_overwritten(facts: Facts) -> Iterator[Hit]:
     Severity.ERROR,
     Effect.CANNOT_START,
     needs=(Topic.MENU, Topic.FILE_SYSTEMS),
-    see="error: no such device: UUID",
+    see="error: no such device: UUID; or the kernel stops: ALERT! UUID=... does not exist.",
     why=(
-        "grub.cfg names file systems by UUID. A formatted or restored partition has a new one, "
+        "grub.cfg names file systems by UUID, for GRUB (search) and for the kernel (root=). A "
+        "formatted or restored partition has a new one, "
         "and the menu keeps the old until it is generated again."
     ),
     check="Look for the UUID in the output of `blkid`.",
-    fix="Run update-grub.",
+    fix="Run update-grub, in Linux or from a live medium after chroot. Changes made in grub.cfg by "
+    "hand are lost.",
     undo="Nothing is lost: the menu is generated.",
 )
 def menu_uuid_gone(facts: Facts) -> Iterator[Hit]:
@@ -110,14 +155,21 @@ def menu_uuid_gone(facts: Facts) -> Iterator[Hit]:
     if facts.menu is None or not facts.lists_every_file_system:
         return
     reported: set[str] = set()
-    for uuid, evidence in facts.menu.searched:
-        if uuid.lower() not in facts.by_uuid and uuid.lower() not in reported:
-            reported.add(uuid.lower())
-            yield Hit(
-                f"the menu looks for the file system {uuid}, which no partition has",
-                (evidence,),
-                fix=facts.distribution.update_command,
-            )
+    for verb, uuids in (
+        ("looks for the file system", facts.menu.searched),
+        ("gives the kernel the root", facts.menu.roots),
+    ):
+        for uuid, evidence in uuids:
+            if uuid.lower() not in facts.by_uuid and uuid.lower() not in reported:
+                reported.add(uuid.lower())
+                yield Hit(
+                    f"the menu {verb} {uuid}, which no partition has",
+                    (evidence,),
+                    fix=steps(
+                        "In Linux; if it does not start, from a live medium after chroot:",
+                        update_steps(facts),
+                    ),
+                )
 
 
 @rule(
@@ -132,8 +184,16 @@ def menu_uuid_gone(facts: Facts) -> Iterator[Hit]:
         "reinstallation or a restore it has another one, and GRUB finds no menu."
     ),
     check="Compare the UUID in /boot/efi/EFI/*/grub.cfg with `blkid`.",
-    fix="Run grub-install from the installed system, or correct the UUID in the first line.",
+    fix=(
+        "At the grub> prompt start Linux once, with the UUID of /boot:\n"
+        "search --no-floppy --fs-uuid --set=root UUID\n"
+        "set prefix=($root)/boot/grub\n"
+        "configfile $prefix/grub.cfg\n"
+        "In Linux write the loader anew (on Fedora see C02):\n"
+        "sudo grub-install --target=x86_64-efi"
+    ),
     undo="Put the old line back.",
+    changes_start=True,
 )
 def stub_uuid_gone(facts: Facts) -> Iterator[Hit]:
     """The stub's UUID is on no file system of a whole list."""
@@ -146,7 +206,8 @@ def stub_uuid_gone(facts: Facts) -> Iterator[Hit]:
         yield Hit(
             f"the ESP's grub.cfg looks for {stub.uuid}, which no file system has{hint}",
             (stub.uuid_evidence, *((root.evidence,) if root else ())),
-            fix="sudo grub-install (in the installed system, its ESP mounted on /boot/efi)",
+            fix=start_from_prompt(facts),
+            undo=f"The old line of the ESP's grub.cfg: {stub.uuid_evidence.text}",
         )
 
 
@@ -162,29 +223,56 @@ def stub_uuid_gone(facts: Facts) -> Iterator[Hit]:
         "at /grub on that file system, without one at /boot/grub."
     ),
     check="At the prompt: ls (hd0,gpt2)/boot/grub, ls (hd0,gpt2)/grub",
-    fix="Run grub-install from the installed system.",
+    fix=(
+        "At the grub> prompt start Linux once, with the UUID of /boot; without a /boot of its own "
+        "the prefix is ($root)/boot/grub:\n"
+        "search --no-floppy --fs-uuid --set=root UUID\n"
+        "set prefix=($root)/grub\n"
+        "configfile $prefix/grub.cfg\n"
+        "In Linux write the loader anew (on Fedora see C02):\n"
+        "sudo grub-install --target=x86_64-efi"
+    ),
     undo="Put the old lines back.",
+    changes_start=True,
 )
 def stub_prefix_wrong(facts: Facts) -> Iterator[Hit]:
-    """Fstab's /boot contradicts the prefix, or the stub names the root beside a separate /boot."""
+    """The stub's file system and prefix do not fit what fstab mounts on / and /boot."""
     stub = facts.stub
     if stub is None or stub.uuid is None or stub.prefix is None or stub.is_overwritten:
         return
-    mounts = {e.mount: e for e in facts.fstab or () if e.uuid and e.mount in {"/", "/boot"}}
-    boot, root = mounts.get("/boot"), mounts.get("/")
+    mounts = {e.mount: e for e in facts.fstab or () if e.mount in {"/", "/boot"}}
+    root, boot = mounts.get("/"), mounts.get("/boot")
     uuid = stub.uuid.lower()
-    if boot is not None and (boot.uuid or "").lower() == uuid and stub.prefix.startswith("/boot/"):
+    on_root = root is not None and _uuid_of(facts, root) == uuid
+    on_boot = boot is not None and _uuid_of(facts, boot) == uuid
+    message = None
+    if on_root and on_boot:
+        return  # Subvolumes of one file system: their paths depend on their names.
+    if on_boot and stub.prefix.startswith("/boot/"):
+        message = f"/boot has its own file system, yet the ESP's grub.cfg wants {stub.prefix} on it"
+    elif on_root and boot is not None:
+        message = "the ESP's grub.cfg looks on the root file system, but /boot is another one"
+    elif on_root and re.fullmatch(r"/grub2?", stub.prefix):
+        message = f"/boot is on the root file system, yet the ESP's grub.cfg wants {stub.prefix}"
+    if message is not None:
+        seen = tuple(e.evidence for e in (boot, root) if e is not None)
         yield Hit(
-            f"/boot has its own file system, yet the ESP's grub.cfg looks for {stub.prefix} on it",
-            (stub.source, boot.evidence),
+            message,
+            (stub.source, *seen[:1]),
             confidence=Confidence.LIKELY,
+            fix=start_from_prompt(facts),
         )
-    elif boot is not None and root is not None and (root.uuid or "").lower() == uuid:
-        yield Hit(
-            "the ESP's grub.cfg looks on the root file system, but /boot is another one",
-            (stub.source, boot.evidence),
-            confidence=Confidence.LIKELY,
-        )
+
+
+def _uuid_of(facts: Facts, mount: FstabEntry) -> str | None:
+    """Give the file system that a line of fstab means, however it names it."""
+    if mount.uuid is not None:
+        return mount.uuid.lower()
+    named = facts.by_partuuid.get(mount.partuuid or "") or facts.partition(mount.spec)
+    label = mount.spec.removeprefix("LABEL=").strip('"')
+    if named is None and label != mount.spec:
+        named = next((p for p in (*facts.partitions, *facts.volumes) if p.label == label), None)
+    return named.uuid.lower() if named is not None and named.uuid else None
 
 
 @rule(
@@ -193,15 +281,19 @@ def stub_prefix_wrong(facts: Facts) -> Iterator[Hit]:
     Severity.WARN,
     Effect.LEFTOVER,
     needs=((Topic.MENU, Topic.SCRIPTS),),
-    see="Two Windows entries; one of them works.",
+    see="Two Windows entries, of which one works; or `error: file ... not found`.",
     why=(
         "os-prober lists every partition with a Windows loader: the recovery environment and a "
         "system partition too. A copy of 30_os-prober in /etc/grub.d runs as well and doubles "
-        "all entries."
+        "all entries. An entry whose file is no longer on the ESP starts nothing."
     ),
     check="grep osprober /boot/grub/grub.cfg; ls -l /etc/grub.d",
-    fix="Name the dead one in GRUB_OS_PROBER_SKIP_LIST; delete copies in /etc/grub.d.",
-    undo="Take it out of the list again.",
+    fix=(
+        'Name the dead one in /etc/default/grub, GRUB_OS_PROBER_SKIP_LIST="UUID@/dev/sda3" (for '
+        "EFI: UUID@/EFI/Microsoft/Boot/bootmgfw.efi), and take the execute bit off copies in "
+        "/etc/grub.d: sudo chmod -x. Then update-grub."
+    ),
+    undo="Take it out of the list again, or chmod +x; then update-grub.",
 )
 def doubled_windows(facts: Facts) -> Iterator[Hit]:
     """The same Windows twice, a recovery environment, an ESP chainloaded, a copied script."""
@@ -211,24 +303,59 @@ def doubled_windows(facts: Facts) -> Iterator[Hit]:
         if s.is_executable and re.match(r"\d\d_os-prober.+", s.name) and not s.name.endswith("~")
     ]
     if copies:
-        yield Hit("a copy of 30_os-prober in /etc/grub.d runs too", tuple(copies))
+        paths = [f"/etc/grub.d/{s.name}" for s in facts.scripts if s.evidence in copies]
+        yield Hit(
+            "a copy of 30_os-prober in /etc/grub.d runs too",
+            tuple(copies),
+            fix=steps((f"sudo chmod -x {path}" for path in paths), update_steps(facts)),
+            undo=steps((f"sudo chmod +x {path}" for path in paths), update_steps(facts)),
+        )
     windows = facts.menu.windows if facts.menu is not None else ()
+    lacking = [item for item in windows if _lacks_loader(facts, item)]
+    for item in lacking:
+        yield Hit(
+            f"`{item.title}` starts {item.loader}, which is on no EFI system partition",
+            (item.evidence, facts.esps[0].source),
+            Severity.WARN if len(lacking) < len(windows) else Severity.ERROR,
+            fix=update_steps(facts),
+        )
     if len(windows) < 2:  # noqa: PLR2004 - one entry doubles nothing
         return
     seen: dict[str, Evidence] = {}
     for item in windows:
         first = seen.setdefault(item.identifier, item.evidence)
         partition = _partition_of(facts, item.file_systems)
+        fix, undo = skip_list_with(facts, item, partition)
         if first is not item.evidence:
-            yield Hit(f"`{item.title}` is in the menu twice", (first, item.evidence))
+            yield Hit(
+                f"`{item.title}` is in the menu twice",
+                (first, item.evidence),
+                fix=steps(
+                    "Two scripts write it: a copy of 30_os-prober, or an entry in 40_custom.",
+                    "ls -l /etc/grub.d",
+                    "Take the execute bit off the copy (chmod -x), or the entry out, then:",
+                    update_steps(facts),
+                ),
+            )
         elif "Recovery" in item.title:
-            yield Hit(f"`{item.title}` is no installed Windows", (item.evidence,))
+            message = f"`{item.title}` is no installed Windows"
+            yield Hit(message, (item.evidence,), fix=fix, undo=undo)
         elif partition is not None and partition.is_fat and "efi" not in item.identifier:
             yield Hit(
                 f"`{item.title}` starts the boot sector of the EFI system partition",
                 (item.evidence, *partition.evidence[:1]),
                 confidence=Confidence.LIKELY,
+                fix=fix,
+                undo=undo,
             )
+
+
+def _lacks_loader(facts: Facts, item: MenuItem) -> bool:
+    """Tell whether the file that an entry chainloads is surely on no ESP."""
+    path = re.sub(r"^\([^)]*\)", "", item.loader or "").lower()
+    is_named = path.startswith("/efi/") and path.endswith(".efi")
+    listed = facts.lists_every_esp and all(esp.is_certain for esp in facts.esps)
+    return is_named and listed and not any(esp.find(path) for esp in facts.esps)
 
 
 def _partition_of(facts: Facts, uuids: tuple[str, ...]) -> Partition | None:
@@ -247,7 +374,7 @@ def _partition_of(facts: Facts, uuids: tuple[str, ...]) -> Partition | None:
         "for a file name. The menu was generated in legacy mode, or copied."
     ),
     check="grep -A8 'Windows' /boot/grub/grub.cfg shows `chainloader +1`.",
-    fix="Start in UEFI mode and run update-grub.",
+    fix="Start Linux in UEFI mode and run update-grub.",
     undo="Nothing is lost: the menu is generated.",
 )
 def bios_entry(facts: Facts) -> Iterator[Hit]:
@@ -259,7 +386,11 @@ def bios_entry(facts: Facts) -> Iterator[Hit]:
         return
     for item in facts.menu.items:
         if item.loader == "+1" or item.identifier.startswith("osprober-chain-"):
-            yield Hit(f"`{item.title}` starts a boot sector, which UEFI cannot", (item.evidence,))
+            yield Hit(
+                f"`{item.title}` starts a boot sector, which UEFI cannot",
+                (item.evidence,),
+                fix=steps("In Linux, started in UEFI mode:", update_steps(facts)),
+            )
 
 
 @rule(
@@ -271,8 +402,9 @@ def bios_entry(facts: Facts) -> Iterator[Hit]:
     see="A syntax error when GRUB starts, or a rescue prompt.",
     why="grub.cfg was edited by hand, or is cut: a quote or a brace is open to its end.",
     check="grub-script-check /boot/grub/grub.cfg",
-    fix="Run update-grub; put hand-written entries into /etc/grub.d/40_custom.",
-    undo="Keep a copy of the file.",
+    fix="Keep a copy of grub.cfg, then run update-grub: it writes the file anew. Put hand-written "
+    "entries into /etc/grub.d/40_custom.",
+    undo="Put the copy back.",
 )
 def menu_syntax(facts: Facts) -> Iterator[Hit]:
     """The parser stops where GRUB's does. A part of a file is cut on purpose, not broken."""
@@ -281,7 +413,12 @@ def menu_syntax(facts: Facts) -> Iterator[Hit]:
         yield Hit(
             f"grub.cfg cannot be read: {menu.syntax_error.text}",
             (menu.syntax_error,),
-            fix=facts.distribution.update_command,
+            fix=steps(
+                "It is written anew; put entries of your own into /etc/grub.d/40_custom. In Linux:",
+                f"sudo cp {grub_folder(facts)}/grub.cfg {grub_folder(facts)}/grub.cfg.old",
+                update_steps(facts),
+            ),
+            undo=f"sudo mv {grub_folder(facts)}/grub.cfg.old {grub_folder(facts)}/grub.cfg",
         )
 
 
@@ -312,7 +449,8 @@ def menu_auto_hide(facts: Facts) -> Iterator[Hit]:
         facts.environment.evidence.input, block.lines["menu_auto_hide"], f"menu_auto_hide={value}"
     )
     severity = Severity.WARN if value == "2" else Severity.INFO
-    yield Hit("the menu is hidden after a good start", (line,), severity)
+    undo = f"sudo grub2-editenv - set menu_auto_hide={value}"
+    yield Hit("the menu is hidden after a good start", (line,), severity, undo=undo)
 
 
 @rule(
@@ -327,8 +465,12 @@ def menu_auto_hide(facts: Facts) -> Iterator[Hit]:
         "while there is room. grub-editenv makes it 1024 bytes long."
     ),
     check="grub-editenv /boot/grub/grubenv list; wc -c /boot/grub/grubenv",
-    fix="grub-editenv /boot/grub/grubenv create (saved choices are lost)",
-    undo="Keep a copy of the file.",
+    fix=(
+        "Copy the file, then sudo grub-editenv /boot/grub/grubenv create (Fedora, openSUSE: grub2-"
+        "editenv and /boot/grub2). What was saved in it is lost; on Fedora and RHEL run "
+        "grub2-mkconfig -o /boot/grub2/grub.cfg after it, which sets kernelopts again."
+    ),
+    undo="Put the copy back.",
     explains=("D03",),
 )
 def environment_damaged(facts: Facts) -> Iterator[Hit]:
@@ -337,11 +479,23 @@ def environment_damaged(facts: Facts) -> Iterator[Hit]:
     if environment is None:
         return
     if environment.block is None:
-        yield Hit(environment.problem or "it cannot be read", (environment.evidence,))
+        file = f"{grub_folder(facts)}/grubenv"
+        yield Hit(
+            environment.problem or "it cannot be read",
+            (environment.evidence,),
+            fix=steps(
+                "What was saved in it is lost:",
+                f"sudo cp {file} {file}.old",
+                f"sudo {facts.distribution.grubenv_command} {file} create",
+                update_steps(facts) if facts.distribution.family is Family.FEDORA else "",
+            ),
+            undo=f"sudo mv {file}.old {file}",
+        )
     elif not environment.block.standard_size:
         size = environment.block.size_bytes
         message = f"the environment block is {size} bytes long instead of 1024; GRUB reads it"
-        yield Hit(message, (environment.evidence,), Severity.INFO)
+        fix = "Nothing must be done."
+        yield Hit(message, (environment.evidence,), Severity.INFO, fix=fix)
 
 
 RULES = (

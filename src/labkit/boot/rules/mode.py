@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from labkit.boot.distributions import Family
 from labkit.boot.findings import Confidence, Severity
 from labkit.boot.parse.efibootmgr import Starts
-from labkit.boot.partition_types import PartitionType
+from labkit.boot.remedies import chroot_steps, steps, update_steps
 from labkit.boot.rules.base import Effect, Hit, rule
 from labkit.boot.topics import Topic
 
@@ -29,9 +29,14 @@ __all__ = ["RULES"]
     see="The installer or GRUB does not see the ESP; efibootmgr: not supported.",
     why="A medium started in legacy mode has no access to EFI variables and installs for a BIOS.",
     check="ls /sys/firmware/efi: the folder is missing.",
-    fix="Start the medium by its UEFI entry; switch CSM (legacy) off in the firmware setup.",
+    fix=(
+        "Start the medium by its UEFI entry in the firmware's boot menu. If it has none, switch "
+        "CSM (legacy) off in the firmware setup; a system installed for legacy mode (M02) does "
+        "not start then."
+    ),
     undo="Switch CSM on again.",
     explains=("M03", "N01"),
+    changes_start=True,
 )
 def legacy_run(facts: Facts) -> Iterator[Hit]:
     """No /sys/firmware/efi, a GPT disk, and an ESP that systems use."""
@@ -68,10 +73,17 @@ def legacy_run(facts: Facts) -> Iterator[Hit]:
         "cross over: a UEFI GRUB cannot start a boot sector, nor a BIOS GRUB an EFI file."
     ),
     check="efibootmgr -v names no Linux loader; dpkg -l grub-pc grub-efi-amd64-signed",
-    fix="Install GRUB for the mode of Windows: start a live system in that mode, chroot, install "
-    "grub-efi and run grub-install.",
-    undo="Install the other package again.",
+    fix=(
+        "Install GRUB for the mode of Windows. Windows by UEFI: from a live medium in UEFI mode, "
+        "mount the ESP on /boot/efi and install GRUB for UEFI. Windows by legacy mode: install "
+        "GRUB for BIOS on the disk of Linux (save its first sector with dd before), or convert "
+        "Windows to UEFI (mbr2gpt, after a backup). "
+        "Until then choose the system in the firmware's boot menu."
+    ),
+    undo="Install the other package of GRUB again. Of a saved first sector dd only 440 bytes back: "
+    "the table stands behind them.",
     explains=("N01", "N03", "E03", "E07", "O01", "O03", "C07", "M01", "M03"),
+    changes_start=True,
 )
 def mixed_modes(facts: Facts) -> Iterator[Hit]:
     """Windows by UEFI with two signs of a legacy Linux, or the reverse."""
@@ -79,39 +91,87 @@ def mixed_modes(facts: Facts) -> Iterator[Hit]:
     if uefi_windows is not None:
         if facts.boot_list is None or facts.boot_list.starting(Starts.LINUX):
             return
-        signs = _legacy_signs(facts)
+        signs = facts.legacy_linux
         if len(signs) > 1:
-            message = "Windows is installed for UEFI, Linux for legacy mode"
-            yield Hit(message, (uefi_windows, *signs))
+            yield Hit(
+                "Windows is installed for UEFI, Linux for legacy mode",
+                (uefi_windows, *signs),
+                fix=_to_uefi(facts),
+                undo=_UNDO_UEFI[facts.distribution.family in _APT],
+            )
     elif facts.boot_list is not None and facts.boot_list.starting(Starts.LINUX):
-        bios_windows = _bios_windows(facts)
+        bios_windows = next(iter(facts.legacy_windows), None)
         if bios_windows is not None:
             linux = facts.boot_list.starting(Starts.LINUX)[0].evidence
-            message = "Linux is installed for UEFI, Windows for legacy mode"
-            yield Hit(message, (linux, bios_windows), confidence=Confidence.LIKELY)
+            yield Hit(
+                "Linux is installed for UEFI, Windows for legacy mode",
+                (linux, bios_windows),
+                confidence=Confidence.LIKELY,
+                fix=_to_legacy(_place(facts, bios_windows)),
+            )
+
+
+_APT = frozenset({Family.DEBIAN, Family.UBUNTU})
+_UNDO_UEFI = {
+    True: "Install grub-pc again: it takes the place of grub-efi-amd64.",
+    False: "GRUB for BIOS stays on the disk: switch the firmware back to legacy mode.",
+}
+
+
+def _to_uefi(facts: Facts) -> str:
+    """Give the way of a legacy Linux to UEFI, onto the ESP that Windows uses."""
+    esp = next((p for p in facts.esp_partitions if p.uuid), None)
+    is_mounted = any(e.mount == "/boot/efi" for e in facts.fstab or ())
+    mount: tuple[str, ...] = ()
+    if esp is not None and not is_mounted:
+        line = f"UUID={esp.uuid} /boot/efi vfat umask=0077 0 1"
+        mount = (
+            f"Put this line into /etc/fstab: {line}",
+            "sudo mkdir -p /boot/efi",
+            "sudo mount /boot/efi",
+        )
+    install: tuple[str, ...] = (
+        "Install GRUB for UEFI as the distribution describes it, and update the menu.",
+    )
+    if facts.distribution.family in _APT:
+        install = (
+            "sudo apt-get install grub-efi-amd64 grub-efi-amd64-signed shim-signed",
+            "sudo grub-install --target=x86_64-efi",
+            update_steps(facts),
+        )
+    return steps(
+        "Windows stays as it is; Linux gets GRUB for UEFI. Several Linux: the one whose menu you "
+        "want. If you want to keep it as it is, choose the system in the firmware's boot menu.",
+        chroot_steps(facts),
+        mount,
+        install,
+    )
+
+
+def _place(facts: Facts, evidence: Evidence) -> str:
+    """Name the partition that a line is about."""
+    files = (f.device for f in facts.boot_files if f.evidence == evidence)
+    partitions = (p.device for p in facts.partitions if evidence in p.evidence)
+    return next(files, None) or next(partitions, "another disk")
+
+
+def _to_legacy(windows: str) -> str:
+    """Say how a UEFI Linux and a legacy Windows come together; the safe ways first."""
+    return steps(
+        "Windows starts in legacy mode, so GRUB for UEFI cannot start it.",
+        "Without any change: choose the system in the firmware's boot menu, with CSM (legacy) on.",
+        "Or give Linux GRUB for BIOS: from a live medium in legacy mode, chroot, install grub-pc "
+        "and run grub-install on the disk of Linux (save its first sector before).",
+        f"Or bring Windows (on {windows}) to UEFI: back the disk up, for this converts its table. "
+        "Then in Windows as administrator:",
+        "mbr2gpt /validate /allowFullOS",
+        "mbr2gpt /convert /allowFullOS",
+    )
 
 
 def _windows_entry(facts: Facts) -> Evidence | None:
     entries = facts.boot_list.starting(Starts.WINDOWS) if facts.boot_list else ()
     return next((e.evidence for e in entries if e.loader), None)
-
-
-def _legacy_signs(facts: Facts) -> list[Evidence]:
-    """Collect what shows a GRUB for a BIOS: its package, its partition, its boot sector."""
-    signs = [e for e in facts.packages if re.search(r"\bgrub-pc\b(?!-bin)", e.text)][:1]
-    signs += [
-        p.evidence[0] for p in facts.partitions if p.type is PartitionType.BIOS_BOOT and p.evidence
-    ][:1]
-    signs += [m.evidence for m in facts.mbr_codes if m.content.startswith("Grub2")][:1]
-    return signs
-
-
-def _bios_windows(facts: Facts) -> Evidence | None:
-    for file in facts.boot_files:
-        partition = facts.partition(file.device)
-        if file.path == "/bootmgr" and partition is not None and partition.scheme == "dos":
-            return file.evidence
-    return None
 
 
 @rule(
@@ -124,9 +184,14 @@ def _bios_windows(facts: Facts) -> Evidence | None:
     "be possible.",
     why="On MBR the BIOS loader hides behind the boot sector; GPT has no such gap.",
     check="ls /sys/firmware/efi: missing, so grub-install chose the BIOS target.",
-    fix="Start in UEFI mode; or make a partition of 1 MiB with type 21686148-6449-6E6F-744E-"
-    "656564454649 and run grub-install again.",
-    undo="Delete that partition.",
+    fix=(
+        "If Windows or another system here starts by UEFI: start the medium in UEFI mode and run "
+        "grub-install there. Only for a computer without UEFI: make a partition of 1 MiB in free "
+        "space with type `BIOS boot` (21686148-6449-6E6F-744E-656564454649), and run grub-install "
+        "again."
+    ),
+    undo="Delete that partition; it holds nothing but GRUB.",
+    changes_start=True,
 )
 def no_bios_boot_partition(facts: Facts) -> Iterator[Hit]:
     """grub-install said so."""

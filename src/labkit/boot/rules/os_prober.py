@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from labkit.boot.distributions import Family
 from labkit.boot.findings import Confidence, Evidence, Severity
 from labkit.boot.partition_types import PartitionType
+from labkit.boot.remedies import settings_file, steps, update_steps
 from labkit.boot.rules.base import Effect, Hit, rule
 from labkit.boot.topics import Topic
 
@@ -22,14 +24,19 @@ _VARIABLE = "GRUB_DISABLE_OS_PROBER"
 
 def windows_is_missing(facts: Facts) -> bool:
     """Tell whether Windows is installed and a whole menu does not offer it."""
-    if facts.lists_every_esp and facts.windows_loader is None and not facts.windows_volumes:
-        return False  # A firmware entry alone may be all that is left of a removed Windows.
     return bool(
-        facts.windows_evidence
+        not facts.windows_is_removed
+        and facts.windows_evidence
         and facts.menu is not None
         and facts.menu.starts_linux
         and not facts.menu.windows
     )
+
+
+def may_probe(facts: Facts) -> bool:
+    """Tell whether os-prober runs with the menu's next update, as far as the inputs tell."""
+    off, _ = _switched_off(facts)
+    return off is None
 
 
 @rule(
@@ -47,21 +54,25 @@ def windows_is_missing(facts: Facts) -> bool:
     ),
     check="Run `sudo update-grub` and look for `os-prober will not be executed`.",
     fix="Write GRUB_DISABLE_OS_PROBER=false into /etc/default/grub, then run update-grub.",
-    undo="Take the line out again and run update-grub.",
+    undo="Put the old line back (or take the new one out) and run update-grub.",
 )
 def os_prober_off(facts: Facts) -> Iterator[Hit]:
     """os-prober is off, by the log of a run or by the settings."""
     evidence, confidence = _switched_off(facts)
     if evidence is None:
         return
-    fix = f"set {_VARIABLE}=false in /etc/default/grub, then {facts.distribution.update_command}"
+    setting = facts.settings.settings.get(_VARIABLE) if facts.settings else None
+    place = settings_file(facts, setting.file) if setting is not None else "/etc/default/grub"
+    fix = steps(f"In {place}: {_VARIABLE}=false", update_steps(facts))
+    old = f"the old line, {evidence.text}," if setting is not None else "no such line"
+    undo = f"In {place}: {old} and update the menu again."
     if windows_is_missing(facts):
         message = "Windows is installed but not in the menu, and os-prober is switched off"
         seen = (evidence, *facts.windows_evidence[:1])
-        yield Hit(message, seen, confidence=confidence, fix=fix)
+        yield Hit(message, seen, confidence=confidence, fix=fix, undo=undo)
     elif facts.menu is None or not facts.menu.windows:
         message = "os-prober is switched off: another system would not be put into the menu"
-        yield Hit(message, (evidence,), Severity.INFO, confidence, fix)
+        yield Hit(message, (evidence,), Severity.INFO, confidence, fix, undo)
 
 
 def _switched_off(facts: Facts) -> tuple[Evidence | None, Confidence]:
@@ -100,14 +111,15 @@ _NO_PACKAGE = (
     ),
     check="Run `command -v os-prober`.",
     fix="Install the package os-prober, then run update-grub.",
-    undo="Remove the package.",
+    undo="Remove the package and run update-grub.",
+    explains=("C01",),
 )
 def os_prober_missing(facts: Facts) -> Iterator[Hit]:
     """The package list, or a whole run that does not mention os-prober, shows it missing."""
     severity = Severity.ERROR if windows_is_missing(facts) else Severity.INFO
-    fix = (
-        f"{facts.distribution.install_command} os-prober, then {facts.distribution.update_command}"
-    )
+    command = facts.distribution.install_command
+    install = f"{command} os-prober" if command.startswith("sudo") else "Install os-prober."
+    fix = steps(install, update_steps(facts))
     for line in facts.packages:
         if re.search(_NO_PACKAGE, line.text):
             yield Hit("os-prober is not installed", (line,), severity, fix=fix)
@@ -139,8 +151,12 @@ def os_prober_missing(facts: Facts) -> Iterator[Hit]:
         "skips them without a message and ends well."
     ),
     check="Mount the Windows ESP and run `sudo os-prober` again; a mounted ESP is read in place.",
-    fix="Run it as root, install fuse3, mount the ESP first, or bind /run/udev into the chroot.",
-    undo="Nothing was changed.",
+    fix=(
+        "Run it as root. Mount the Windows ESP, then run os-prober and update-grub again: a "
+        "mounted ESP is read in place. In a chroot bind /run/udev. Where unmounted partitions are "
+        "never found, install fuse3 (grub-mount needs it)."
+    ),
+    undo="Unmount the ESP again.",
 )
 def os_prober_blind(facts: Facts) -> Iterator[Hit]:
     """It was run, found no Windows, and everything that it needs to find is there."""
@@ -155,11 +171,20 @@ def os_prober_blind(facts: Facts) -> Iterator[Hit]:
     if not _ran_without_windows(facts) or not _is_findable(facts):
         return
     loader = facts.windows_loader or facts.windows_evidence[0]
+    esp = next((p for p in facts.partitions if p.type is PartitionType.ESP and p.is_fat), None)
+    named = [listed.device for listed in facts.esps if listed.has_windows and listed.device]
+    device = named[0] if named else esp.device if esp else ""
     yield Hit(
         "os-prober found nothing although Windows' loader is where it looks",
         (loader,),
         confidence=Confidence.LIKELY,
-        fix=f"sudo mount the Windows ESP, sudo os-prober, {facts.distribution.update_command}",
+        fix=steps(
+            "A mounted ESP is read in place (leave the mount out where it is mounted):",
+            f"sudo mount {device} /mnt",
+            "sudo os-prober",
+            update_steps(facts),
+        ),
+        undo="sudo umount /mnt",
     )
 
 
@@ -195,9 +220,10 @@ def _is_findable(facts: Facts) -> bool:
         "a broken translation fails in between, it stops without `done` and the old menu stays. "
         "`Found Windows ...` is printed before the entry is written."
     ),
-    check="Run `sudo LANG=C update-grub; echo $?`: a line complains, and `done` is missing.",
-    fix="Run update-grub with LANG=C; update the package whose line fails.",
-    undo="Nothing was changed.",
+    check="Run `sudo LC_ALL=C update-grub; echo $?`: a line complains, and `done` is missing.",
+    fix="Run sudo LC_ALL=C update-grub: without translations many such failures go away. Else "
+    "correct or update what the failing line names.",
+    undo="Nothing was changed: the old menu stays until a run ends well.",
     explains=("C01", "O01", "O02", "O03"),
 )
 def run_died(facts: Facts) -> Iterator[Hit]:
@@ -206,7 +232,11 @@ def run_died(facts: Facts) -> Iterator[Hit]:
         yield Hit(
             f"grub-mkconfig stopped before the end: {facts.log.errors[0].text}",
             facts.log.errors,
-            fix=f"LANG=C {facts.distribution.update_command}",
+            fix=steps(
+                "Without translations many such failures go away:",
+                update_steps(facts).replace("sudo ", "sudo LC_ALL=C "),
+                "If it fails again, correct or update what the failing line names.",
+            ),
         )
 
 
@@ -224,13 +254,16 @@ def run_died(facts: Facts) -> Iterator[Hit]:
     check="grep SKIP_LIST /etc/default/grub",
     fix="Take the UUID out of GRUB_OS_PROBER_SKIP_LIST, then run update-grub.",
     undo="Put it back.",
+    explains=("C01",),
 )
 def skipped_by_user(facts: Facts) -> Iterator[Hit]:
     """The log says so, or the list holds the UUID of an ESP."""
     severity = Severity.ERROR if windows_is_missing(facts) else Severity.WARN
     skipped = facts.log.skipped if facts.log is not None else ()
     if skipped:
-        yield Hit("update-grub left a system out, as the skip list asks", skipped, severity)
+        fix = steps("Take it out of GRUB_OS_PROBER_SKIP_LIST.", update_steps(facts))
+        message = "update-grub left a system out, as the skip list asks"
+        yield Hit(message, skipped, severity, fix=fix)
         return
     setting = facts.settings.settings.get("GRUB_OS_PROBER_SKIP_LIST") if facts.settings else None
     if setting is None or not setting.value:
@@ -239,7 +272,11 @@ def skipped_by_user(facts: Facts) -> Iterator[Hit]:
     named = [uuid for uuid in esps if uuid.lower() in setting.value.lower()]
     if named:
         line = Evidence(setting.file, setting.line, f"{setting.name}={setting.value}")
-        yield Hit(f"the skip list holds the file system {named[0]} of an ESP", (line,), severity)
+        message = f"the skip list holds the file system {named[0]} of an ESP"
+        place = settings_file(facts, setting.file)
+        fix = steps(f"In {place}: take {named[0]} out of the list.", update_steps(facts))
+        undo = f"The old line of {place}: {setting.name}='{setting.value}'"
+        yield Hit(message, (line,), severity, fix=fix, undo=undo)
 
 
 @rule(
@@ -254,8 +291,13 @@ def skipped_by_user(facts: Facts) -> Iterator[Hit]:
         "them by proxies and takes the execute bit off the originals."
     ),
     check="ls -l /etc/grub.d",
-    fix="sudo chmod +x /etc/grub.d/30_os-prober, or restore the file from the package.",
-    undo="sudo chmod -x /etc/grub.d/30_os-prober",
+    fix=(
+        "sudo chmod +x /etc/grub.d/30_os-prober, then update-grub. Where the file is missing, "
+        "reinstall its package; Debian and Ubuntu bring a deleted settings file back only with "
+        "sudo apt-get -o Dpkg::Options::=--force-confmiss install --reinstall grub-common."
+    ),
+    undo="sudo chmod -x /etc/grub.d/30_os-prober, then update-grub",
+    explains=("C01",),
 )
 def script_not_run(facts: Facts) -> Iterator[Hit]:
     """30_os-prober is missing or not executable in the list of /etc/grub.d."""
@@ -263,11 +305,37 @@ def script_not_run(facts: Facts) -> Iterator[Hit]:
     prober = next((s for s in facts.scripts if s.name.endswith("30_os-prober")), None)
     proxies = tuple(s.evidence for s in facts.scripts if "prox" in s.name)
     if prober is not None and not prober.is_executable:
-        yield Hit("30_os-prober is not executable", (prober.evidence, *proxies), severity)
+        fix = steps("sudo chmod +x /etc/grub.d/30_os-prober", update_steps(facts))
+        if proxies:
+            fix = steps("Grub Customizer put proxies in its place: take them out there first.", fix)
+        yield Hit(
+            "30_os-prober is not executable",
+            (prober.evidence, *proxies),
+            severity,
+            fix=fix,
+            undo="sudo chmod -x /etc/grub.d/30_os-prober",
+        )
     elif prober is None and any(s.name == "10_linux" for s in facts.scripts):
         first = facts.scripts[0].evidence
         message = "30_os-prober is not in /etc/grub.d"
-        yield Hit(message, proxies or (first,), severity, fix="reinstall the package grub-common")
+        yield Hit(message, proxies or (first,), severity, fix=_reinstalled(facts))
+
+
+_REINSTALL = {
+    Family.DEBIAN: (
+        "sudo apt-get -o Dpkg::Options::=--force-confmiss install --reinstall grub-common"
+    ),
+    Family.FEDORA: "sudo dnf reinstall grub2-tools",
+    Family.SUSE: "sudo zypper install --force grub2",
+    Family.ARCH: "sudo pacman -S grub",
+}
+
+
+def _reinstalled(facts: Facts) -> str:
+    """Give the command that brings 30_os-prober back; dpkg leaves a deleted one out by itself."""
+    family = facts.distribution.family
+    command = _REINSTALL.get(Family.DEBIAN if family is Family.UBUNTU else family)
+    return steps(command or "Reinstall GRUB's package.", update_steps(facts))
 
 
 RULES = (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from labkit.boot.findings import Confidence, Severity
 from labkit.boot.partition_types import PartitionType
+from labkit.boot.remedies import steps
 from labkit.boot.rules.base import Effect, Hit, rule
 from labkit.boot.topics import Topic
 
@@ -42,6 +43,13 @@ def overlap_hits(partitions: Iterable[Partition]) -> Iterator[Hit]:
             yield Hit(
                 f"{first.device} and {partition.device} overlap from sector {start}",
                 (*first.evidence[:1], *partition.evidence[:1]),
+                fix=steps(
+                    f"Write to neither {first.device} nor {partition.device}; copy their files "
+                    "away now. Save the table:",
+                    f"sudo sfdisk -d {partition.disk} > table.txt",
+                    "Which of the two is wrong, testdisk tells: it searches for the file systems.",
+                ),
+                undo=steps("From a live medium:", f"sudo sfdisk {partition.disk} < table.txt"),
             )
         if furthest is None or item[1] > furthest[1]:
             furthest = item
@@ -56,8 +64,12 @@ def overlap_hits(partitions: Iterable[Partition]) -> Iterator[Hit]:
     see="Odd failures after partitions were moved; tools refuse the table.",
     why="Two partitions claim the same sectors: what one system writes, the other loses.",
     check="sudo fdisk -l; sudo sfdisk --verify /dev/sda",
-    fix="Write to neither. Restore the table from a backup (sfdisk -d), or recreate the wrong one.",
-    undo="sfdisk /dev/sda < the saved dump",
+    fix=(
+        "Write to neither, and copy their files away now. Save the table first: sudo sfdisk -d "
+        "DISK > table.txt. Which of the two is wrong, testdisk tells (it searches for the file "
+        "systems). Then restore an older dump of the table, or correct the wrong partition."
+    ),
+    undo="sudo sfdisk DISK < table.txt, from a live medium",
 )
 def overlaps(facts: Facts) -> Iterator[Hit]:
     """Start and size show it."""
@@ -81,6 +93,7 @@ def alignment_hits(disk: Disk) -> Iterator[Hit]:
             f"{p.device} begins at sector {p.start}, which is no multiple of 1 MiB",
             p.evidence[:1],
             Severity.WARN if slow else Severity.INFO,
+            fix=None if slow else "Nothing must be done: it costs speed at most.",
         )
 
 
@@ -96,8 +109,12 @@ def alignment_hits(disk: Disk) -> Iterator[Hit]:
         "Multiples of 4 KiB are enough; 1 MiB is the custom. MSR at 34 and 63 are normal."
     ),
     check="sudo fdisk -l: Start divides by 2048 (by 8 at least).",
-    fix="Recreate it aligned: diskpart offset=1024, or fdisk with its defaults.",
-    undo="Nothing was changed.",
+    fix=(
+        "Nothing must be done. Making the partition anew erases everything on it, and moving it "
+        "(GParted) rewrites every sector and may take hours: a backup comes first. What starts "
+        "from a moved partition may need its firmware entry anew (N11)."
+    ),
+    undo="Only the backup brings the data back.",
 )
 def misaligned(facts: Facts) -> Iterator[Hit]:
     """Arithmetic on the starts."""
@@ -113,7 +130,11 @@ def table_hits(disk: Disk) -> Iterator[Hit]:
             "smaller disk",
             (*disk.complaints, *disk.partitions[0].evidence[:1]),
             Severity.ERROR,
-            fix=f"sudo sgdisk -p {disk.device} still lists the partitions; copy to a larger disk",
+            fix=steps(
+                f"Write nothing to {disk.device}. This still lists its partitions (package gdisk):",
+                f"sudo sgdisk -p {disk.device}",
+                "If it is a copy, make it again, on a disk that is at least as large.",
+            ),
         )
         return
     moved = [
@@ -125,7 +146,10 @@ def table_hits(disk: Disk) -> Iterator[Hit]:
         yield Hit(
             f"the backup GPT of {disk.device} is not at the end of the disk",
             disk.complaints,
-            fix=f"sudo sgdisk -e {disk.device}",
+            fix=steps(
+                "It moves the table's copy and touches no data (package gdisk):",
+                f"sudo sgdisk -e {disk.device}",
+            ),
         )
 
 
@@ -138,7 +162,8 @@ def table_hits(disk: Disk) -> Iterator[Hit]:
     see="gdisk or Windows complains after a disk was copied to a larger one.",
     why="GPT keeps a copy in the last sectors; after a copy it lies in the middle of the new disk.",
     check="sudo sgdisk -v /dev/sda; fdisk -l prints `The backup GPT table is not on the end`.",
-    fix="sudo sgdisk -e DISK moves it; no data is touched.",
+    fix="sudo sgdisk -e DISK (package gdisk) moves it; no data is touched. Be sure that it is the "
+    "new disk.",
     undo="Not needed: only the table's copy moves.",
 )
 def backup_table_moved(facts: Facts) -> Iterator[Hit]:
@@ -159,9 +184,16 @@ _SHARED_BY_DESIGN = frozenset({"btrfs", "linux_raid_member", "LVM2_member", "zfs
     see="Now this disk starts, now that one; changes vanish.",
     why="A copy has the same identifiers. GRUB and Linux take whichever disk they meet first.",
     check="lsblk -o NAME,UUID,PARTUUID: an identifier is there twice.",
-    fix="Take the copy out, or give it new ones: sgdisk -G DISK, tune2fs -U random, ...",
-    undo="Nothing was changed.",
+    fix=(
+        "Shut down and unplug the copy; unplug the old disk instead if you mean to go on with the "
+        "new one. Start with one of them only. To keep both, give the copy new identifiers: sudo "
+        "sgdisk -G DISK (GPT; firmware entries and a Windows on it must be made anew then), and "
+        "for ext4 sudo tune2fs -U random PARTITION (its fstab and grub.cfg then name an old UUID)."
+    ),
+    undo="Save the table before (sudo sfdisk -d DISK > table.txt), note the old UUID for "
+    "tune2fs -U.",
     explains=("C03", "N05"),
+    changes_start=True,
 )
 def copied_disk(facts: Facts) -> Iterator[Hit]:
     """The same identifier on partitions of two disks."""
@@ -183,7 +215,25 @@ def copied_disk(facts: Facts) -> Iterator[Hit]:
             f"{' and '.join(disks)} hold the same {kind} {value}: one is a copy of the other",
             tuple(e for p in members for e in p.evidence[:1]),
             Severity.ERROR if vital else Severity.WARN,
+            fix=_one_disk_only(facts, disks),
         )
+
+
+def _one_disk_only(facts: Facts, disks: tuple[str, ...]) -> str:
+    """Say which disk is in use, as far as mounts tell, and what taking one out means."""
+    used = [d for d in disks if any(p.mounts for p in facts.partitions if p.disk == d)]
+    others = " and ".join(d for d in disks if d not in used)
+    which = (
+        f"{used[0]} is in use now (mounted), {others} is not."
+        if len(used) == 1
+        else "Which is which, `lsblk -o NAME,MODEL,SERIAL,SIZE,MOUNTPOINTS` tells."
+    )
+    return steps(
+        which,
+        "Shut down and unplug the one that you do not go on with; start with one of them only. "
+        "Until then changes may land on either disk.",
+        "Erase nothing before the disk that you keep has started every system alone.",
+    )
 
 
 _DYNAMIC = frozenset({PartitionType.LDM_DATA, PartitionType.LDM_METADATA})
@@ -201,8 +251,11 @@ _DYNAMIC = frozenset({PartitionType.LDM_DATA, PartitionType.LDM_METADATA})
         "partition table shows one block. os-prober and installers do not look inside."
     ),
     check="sudo fdisk -l: type 42 (SFS) or `Microsoft LDM data`.",
-    fix="Back the data up and convert the disk to basic in Windows.",
-    undo="Windows can convert a basic disk to dynamic again.",
+    fix=(
+        "Nothing must be done if only data is on it. Windows converts it to basic only when all "
+        "its volumes are deleted: that erases the disk. Back everything up first, restore it after."
+    ),
+    undo="Only the backup brings the data back.",
 )
 def dynamic_disk(facts: Facts) -> Iterator[Hit]:
     """LDM types; only a remark where the systems are on other disks."""
@@ -233,8 +286,12 @@ def dynamic_disk(facts: Facts) -> Iterator[Hit]:
         "the flag does not matter: GRUB starts the partition that its entry names."
     ),
     check="sudo fdisk -l: the star in the column Boot.",
-    fix="sudo sfdisk -A DISK NUMBER",
+    fix=(
+        "sudo sfdisk -A DISK NUMBER sets the flag on the partition with bootmgr and takes it off "
+        "all others. Not needed while GRUB in the MBR starts Windows."
+    ),
     undo="sudo sfdisk -A DISK with the old number.",
+    changes_start=True,
 )
 def wrong_active_flag(facts: Facts) -> Iterator[Hit]:
     """Bootmgr is on a partition without the flag, another one of the disk has it."""
@@ -254,7 +311,11 @@ def wrong_active_flag(facts: Facts) -> Iterator[Hit]:
             (*active.evidence[:1], file.evidence),
             Severity.ERROR if by_windows else Severity.WARN,
             Confidence.LIKELY,
-            f"sudo sfdisk -A {target.disk} {target.number}",
+            steps(
+                "" if by_windows else "Not needed while GRUB in the MBR starts Windows. Else:",
+                f"sudo sfdisk -A {target.disk} {target.number}",
+            ),
+            f"sudo sfdisk -A {active.disk} {active.number}",
         )
 
 

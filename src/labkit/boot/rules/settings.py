@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from labkit.boot.distributions import Family
 from labkit.boot.findings import Confidence, Evidence, Severity
+from labkit.boot.remedies import settings_file, steps, update_steps
 from labkit.boot.rules.base import Effect, Hit, rule
 from labkit.boot.topics import Topic
 
@@ -22,7 +24,21 @@ def _lint(rule_id: str) -> Callable[[Facts], Iterator[Hit]]:
     def detect(facts: Facts) -> Iterator[Hit]:
         for f in facts.settings_findings:
             if f.rule == rule_id:
-                yield Hit(f.message, f.evidence, f.severity, f.confidence, f.fix)
+                place = settings_file(facts, f.evidence[0].input)
+                fix, undo = f"In {place}: {f.fix}", f"The old line: {f.evidence[0].text}"
+                if f.fix.startswith("sudo "):
+                    command = f.fix.replace(f.evidence[0].input, place)
+                    fix = steps("The old file stays beside the new one, as *.old:", command)
+                    undo = ""
+                yield Hit(
+                    f.message,
+                    f.evidence,
+                    f.severity,
+                    f.confidence,
+                    # The menu does not change before it is generated again.
+                    steps(fix, update_steps(facts)),
+                    undo,
+                )
 
     return detect
 
@@ -30,7 +46,7 @@ def _lint(rule_id: str) -> Callable[[Facts], Iterator[Hit]]:
 _NO_EFFECT = "update-grub says nothing, and the setting has no effect."
 _DIES = "Each later change has no effect, for update-grub stops before it writes the menu."
 _CHECK = "labkit boot lint /etc/default/grub"
-_UNDO = "Put the old line back (labkit keeps a copy beside the file)."
+_UNDO = "Put the old line back and run update-grub."
 
 
 def _lint_rule(
@@ -62,7 +78,7 @@ syntax = _lint_rule(
         "/etc/default/grub is a shell script that grub-mkconfig sources with /bin/sh. An open "
         "quote or a bare parenthesis stops it; the line that sh names is often the last one."
     ),
-    fix="Quote the value: GRUB_DISTRIBUTOR='Debian (x)'.",
+    fix="Quote the value: GRUB_DISTRIBUTOR='Debian (x)', then run update-grub.",
 )
 blanks = _lint_rule(
     "F02",
@@ -70,7 +86,7 @@ blanks = _lint_rule(
     Severity.ERROR,
     see=f"update-grub ends with `GRUB_TIMEOUT: not found`. {_DIES}",
     why="For the shell, `GRUB_TIMEOUT = 5` is a program named GRUB_TIMEOUT with two arguments.",
-    fix="Write GRUB_TIMEOUT=5.",
+    fix="Write GRUB_TIMEOUT=5, then run update-grub.",
 )
 unquoted = _lint_rule(
     "F03",
@@ -81,7 +97,7 @@ unquoted = _lint_rule(
         "`NAME=quiet splash` sets NAME for the one command `splash`. Where that is an existing "
         "program, it runs, all seems well, and the value is gone."
     ),
-    fix='Write GRUB_CMDLINE_LINUX_DEFAULT="quiet splash".',
+    fix='Write GRUB_CMDLINE_LINUX_DEFAULT="quiet splash", then run update-grub.',
 )
 duplicates = _lint_rule(
     "F05",
@@ -89,7 +105,7 @@ duplicates = _lint_rule(
     Severity.WARN,
     see="A changed value has no effect.",
     why="The shell runs the file from top to bottom; the last assignment wins.",
-    fix="Take one of the lines out.",
+    fix="Take one of the lines out, then run update-grub.",
 )
 overridden = _lint_rule(
     "F06",
@@ -97,7 +113,7 @@ overridden = _lint_rule(
     Severity.WARN,
     see="A changed value has no effect.",
     why="Debian, Ubuntu and Mint read /etc/default/grub.d/*.cfg after /etc/default/grub.",
-    fix="Change the value in that file.",
+    fix="Change the value in that file, then run update-grub.",
 )
 misspelt = _lint_rule(
     "F07",
@@ -105,7 +121,7 @@ misspelt = _lint_rule(
     Severity.WARN,
     see=_NO_EFFECT,
     why="grub-mkconfig reads the names that it knows and ignores the rest.",
-    fix="Write the name as the GRUB manual has it.",
+    fix="Write the name as the GRUB manual has it, then run update-grub.",
 )
 wrong_value = _lint_rule(
     "F08",
@@ -116,7 +132,7 @@ wrong_value = _lint_rule(
         "Values are compared exactly: GRUB_DISABLE_OS_PROBER=True is not `true`, so os-prober "
         "runs; a timeout that is no number is written into the menu as it is."
     ),
-    fix="Write one of the values that the manual names.",
+    fix="Write one of the values that the manual names, then run update-grub.",
 )
 old_timeout = _lint_rule(
     "F09",
@@ -124,9 +140,9 @@ old_timeout = _lint_rule(
     Severity.INFO,
     see="The timeout is another one than expected.",
     why="GRUB_HIDDEN_TIMEOUT was replaced by GRUB_TIMEOUT_STYLE and is read differently since.",
-    fix="GRUB_TIMEOUT_STYLE=hidden and GRUB_TIMEOUT=3.",
+    fix="GRUB_TIMEOUT_STYLE=hidden and GRUB_TIMEOUT=3, then run update-grub.",
 )
-odd_characters = _lint_rule(
+_CHARACTERS = _lint_rule(
     "F10",
     "there are characters that only look right",
     Severity.WARN,
@@ -135,8 +151,25 @@ odd_characters = _lint_rule(
         "Typographic quotes are no quotes, a no-break space is no blank, and a file with CRLF "
         "line ends gives every value a carriage return, so that `true` is not `true`."
     ),
-    fix="Write plain ASCII; sed -i 's/\\r$//' /etc/default/grub takes carriage returns out.",
+    fix="Write plain ASCII. Carriage returns: sudo sed -i.old 's/\\r$//' /etc/default/grub takes "
+    "them out and keeps the old file as grub.old. Then update-grub.",
 )
+
+
+def _odd_characters(facts: Facts) -> Iterator[Hit]:
+    """Read the settings; line ends that all inputs share came on by copying and are one remark."""
+    yield from _CHARACTERS.detect(facts)
+    if facts.carried_line_ends is not None:
+        yield Hit(
+            "every input has Windows' line ends (CR LF): they came on while it was copied, and are "
+            "taken off here; whether /etc/default/grub has them cannot be told",
+            (facts.carried_line_ends,),
+            Severity.INFO,
+            fix="Nothing must be done if, there, `grep -c $'\\r' /etc/default/grub` prints 0.",
+        )
+
+
+odd_characters = replace(_CHARACTERS, detect=_odd_characters)
 
 
 _DISPLAY = {"timeout", "timeout_style"}
@@ -154,8 +187,9 @@ _DISPLAY = {"timeout", "timeout_style"}
         "in time. Ubuntu and Fedora undo that themselves when another system was found."
     ),
     check="labkit boot menu status",
-    fix="labkit boot menu show --timeout 5",
-    undo="labkit boot menu hide",
+    fix="sudo labkit boot menu show --timeout 5 (by hand: GRUB_TIMEOUT_STYLE=menu, "
+    "GRUB_TIMEOUT=5), then update-grub.",
+    undo="Put the old lines back and run update-grub.",
 )
 def menu_hidden(facts: Facts) -> Iterator[Hit]:
     """What grub.cfg really does; or else the settings, where nothing undoes them."""
@@ -169,7 +203,9 @@ def menu_hidden(facts: Facts) -> Iterator[Hit]:
             text = f"style {display.style}, timeout {display.timeout_s} s"
             evidence = (Evidence(menu.source.input, line or None, text),)
             severity = Severity.WARN if _offers_a_choice(facts) else Severity.INFO
-            yield Hit(f"the menu is not shown ({text})", evidence, severity)
+            fix, undo = _shown(facts)
+            message = f"the menu is not shown ({text})"
+            yield Hit(message, evidence, severity, fix=fix, undo=undo)
         return
     if facts.settings is None or _is_undone(facts):
         return
@@ -178,8 +214,25 @@ def menu_hidden(facts: Facts) -> Iterator[Hit]:
         if setting is not None and setting.value == hides:
             evidence = (Evidence(setting.file, setting.line, f"{name}={hides}"),)
             message = f"{name}={hides} keeps the menu from being shown"
-            yield Hit(message, evidence, confidence=Confidence.LIKELY)
+            fix, undo = _shown(facts)
+            yield Hit(message, evidence, confidence=Confidence.LIKELY, fix=fix, undo=undo)
             return
+
+
+def _shown(facts: Facts) -> tuple[str, str]:
+    """Give the commands that show the menu, and the old lines where the settings hold them."""
+    fix = steps(
+        "sudo labkit boot menu show --timeout 5",
+        update_steps(facts),
+        "(By hand: GRUB_TIMEOUT_STYLE=menu and GRUB_TIMEOUT=5 in /etc/default/grub.)",
+    )
+    known = facts.settings.settings if facts.settings else {}
+    old = [
+        f"{name}={known[name].value}"
+        for name in ("GRUB_TIMEOUT_STYLE", "GRUB_TIMEOUT")
+        if name in known
+    ]
+    return fix, steps(f"The old lines: {' and '.join(old)}", update_steps(facts)) if old else ""
 
 
 def _offers_a_choice(facts: Facts) -> bool:
@@ -204,8 +257,9 @@ def _is_undone(facts: Facts) -> bool:
     see="After a crash the menu stays for 30 seconds.",
     why="Ubuntu sets recordfail in the environment block until a start went well.",
     check="grub-editenv list",
-    fix="GRUB_RECORDFAIL_TIMEOUT=5, then update-grub.",
-    undo="Take the line out again.",
+    fix="Nothing must be done: a good start ends it. To wait less: GRUB_RECORDFAIL_TIMEOUT=5 in "
+    "/etc/default/grub, then update-grub.",
+    undo="Take the line out again and run update-grub.",
 )
 def record_fail(facts: Facts) -> Iterator[Hit]:
     """recordfail=1 on a system whose entries use it."""

@@ -1,19 +1,9 @@
-"""`labkit boot`: say why a dual boot does not boot, and change its default."""
+"""`labkit boot`: a module for each group of commands, imported when one of it is asked for."""
 
-from labkit.cli.boot import check, collect, entries, explain, lint, menu, migrate, once, table
+from __future__ import annotations
+
 from labkit.cli.boot.tool import boot
 
-__all__ = [
-    "app",
-    "check",
-    "collect",
-    "entries",
-    "explain",
-    "lint",
-    "menu",
-    "migrate",
-    "once",
-    "table",
-]
+__all__ = ["app"]
 
 app = boot.app

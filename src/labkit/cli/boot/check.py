@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from labkit.boot.findings import Evidence
     from labkit.boot.judge import Diagnosis, Ranked
+    from labkit.boot.topics import Topic
     from labkit.cli.output import Output, Style
 
 __all__ = ["diagnosis_data", "evidence_data"]
@@ -24,7 +25,7 @@ _MISSING_SHOWN = 3
 
 
 def _file(flag: str, what: str) -> typer.models.OptionInfo:
-    option: typer.models.OptionInfo = typer.Option(flag, metavar="FILE", help=what)
+    option: typer.models.OptionInfo = typer.Option(flag, metavar="FILE", readable=False, help=what)
     return option
 
 
@@ -36,11 +37,17 @@ def _file(flag: str, what: str) -> typer.models.OptionInfo:
 def check(
     *,
     root: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Read the system mounted there.")
+        Path | None,
+        typer.Option(metavar="DIR", readable=False, help="Read the system mounted there."),
     ] = None,
     source: Annotated[
         Path | None,
-        typer.Option("--from", metavar="PATH", help="Read collected outputs: a folder or archive."),
+        typer.Option(
+            "--from",
+            metavar="PATH",
+            readable=False,
+            help="Read collected outputs: a folder or archive.",
+        ),
     ] = None,
     os_prober: Annotated[Path | None, _file("--os-prober", "Output of os-prober.")] = None,
     table: Annotated[Path | None, _file("--table", "Output of fdisk, sfdisk or lsblk.")] = None,
@@ -116,7 +123,8 @@ def paste(
     if report is None and len(reports) > 1:
         places = ", ".join(f"{n} (line {r.line})" for n, r in enumerate(reports, 1))
         raise UsageError(
-            f"{document.name} holds {len(reports)} reports",
+            f"{document.name} holds {len(reports)} reports: of several computers, or of one before "
+            "and after a change",
             hint=f"choose one with --report: {places}",
             code="several-reports",
         )
@@ -134,7 +142,8 @@ def _result(diagnosis: Diagnosis, *, show_all: bool) -> Result:
     errors: list[LabkitError] = list(diagnosis.facts.unread)
     if diagnosis.verdict is Verdict.NO_VERDICT:
         first = next(iter(diagnosis.missing), None)
-        hint = f"give the output of: {COMMANDS[first]}" if first else None
+        whole = "whole " if first in diagnosis.facts.partial else ""
+        hint = f"give the {whole}output of: {COMMANDS[first]}" if first else None
         errors.append(
             UnmetError("no verdict: the inputs do not show enough", hint=hint, code="no-verdict")
         )
@@ -148,7 +157,7 @@ def _result(diagnosis: Diagnosis, *, show_all: bool) -> Result:
 
 def diagnosis_data(diagnosis: Diagnosis) -> dict[str, object]:
     """Give a diagnosis as JSON data."""
-    from labkit.boot.chain import installed
+    from labkit.boot.chain import installed, seen
     from labkit.boot.topics import COMMANDS
 
     return {
@@ -159,9 +168,16 @@ def diagnosis_data(diagnosis: Diagnosis) -> dict[str, object]:
             {"input": topic, "command": COMMANDS[topic]} for topic in diagnosis.missing
         ],
         "chain": [
-            {"link": link.name, "holds": link.holds, "detail": link.detail}
+            {
+                "link": link.name,
+                "holds": link.holds,
+                "detail": link.detail,
+                "missing_inputs": list(link.lacks(diagnosis.facts)),
+            }
             for link in diagnosis.links
         ],
+        "links_seen": len(seen(diagnosis.links)),
+        "links_total": len(diagnosis.links),
         "systems": list(installed(diagnosis.facts)),
         "distribution": diagnosis.facts.distribution.family,
         "unchecked_rules": list(diagnosis.unchecked),
@@ -180,7 +196,9 @@ def _finding_data(ranked: Ranked) -> dict[str, object]:
         "confidence": finding.confidence,
         "message": finding.message,
         "evidence": [evidence_data(evidence) for evidence in finding.evidence],
+        "caution": finding.caution,
         "fix": finding.fix,
+        "undo": finding.undo,
         "explained_by": ranked.explained_by,
     }
 
@@ -197,10 +215,8 @@ def _show(output: Output, diagnosis: Diagnosis, *, show_all: bool) -> None:
     from labkit.boot.findings import Confidence
     from labkit.boot.judge import Verdict
 
-    if diagnosis.verdict is Verdict.HEALTHY:
-        _show_healthy(output, diagnosis)
-    elif diagnosis.verdict is Verdict.NO_VERDICT:
-        output.line(output.style("no verdict", "warn"))
+    if diagnosis.verdict is not Verdict.FINDINGS:
+        _show_verdict(output, diagnosis)
     shown = diagnosis.findings if show_all else _essential(diagnosis)
     for ranked in shown:
         _show_finding(output, ranked, show_all=show_all)
@@ -211,8 +227,7 @@ def _show(output: Output, diagnosis: Diagnosis, *, show_all: bool) -> None:
     is_open = diagnosis.verdict is Verdict.NO_VERDICT
     if is_open or (first is not None and first.confidence is Confidence.LIKELY):
         _show_missing(output, diagnosis)
-    if is_open or show_all:
-        _show_inputs(output, diagnosis)
+    _show_inputs(output, diagnosis, show_all=is_open or show_all)
 
 
 def _essential(diagnosis: Diagnosis) -> tuple[Ranked, ...]:
@@ -225,18 +240,42 @@ def _essential(diagnosis: Diagnosis) -> tuple[Ranked, ...]:
     return tuple(chosen.values())
 
 
-def _show_healthy(output: Output, diagnosis: Diagnosis) -> None:
-    from labkit.boot.chain import installed
+def _show_verdict(output: Output, diagnosis: Diagnosis) -> None:
+    """Say what the verdict rests on: the links of the chain that were seen, and those not."""
+    from labkit.boot.chain import installed, seen
+    from labkit.boot.judge import Verdict
 
+    links = diagnosis.links
+    count = f"{len(seen(links))} of {len(links)} links seen"
     systems = " and ".join(installed(diagnosis.facts)) or "no system"
-    output.line(output.style(f"the boot chain looks healthy ({systems} seen)", "good"))
-    for link in diagnosis.links:
-        mark = "seen" if link.holds else "not seen"
+    is_healthy = diagnosis.verdict is Verdict.HEALTHY
+    if not is_healthy:
+        output.line(output.style(f"no verdict: {count}", "warn"))
+    elif len(seen(links)) == len(links):
+        headline = f"the boot chain looks healthy ({systems} seen): {count}"
+        output.line(output.style(headline, "good"))
+    else:
+        headline = f"nothing wrong in what was given ({systems} seen): {count}"
+        output.line(output.style(headline, "good"))
+    for link in links:
+        mark = "seen" if link.holds else "not seen" if link.holds is None else "broken"
         output.line(f"  {link.name}: {mark}, {link.detail}")
-    output.line(
-        "If it still does not start, look outside the chain: the graphics driver (a hang after "
-        "the menu), Windows' own repair, BitLocker."
-    )
+    if is_healthy and len(seen(links)) < len(links):
+        _show_unseen(output, diagnosis)
+    elif is_healthy:
+        output.line(
+            "If it still does not start, look outside the chain: the graphics driver (a hang after "
+            "the menu), Windows' own repair, BitLocker."
+        )
+
+
+def _show_unseen(output: Output, diagnosis: Diagnosis) -> None:
+    """Name what was not seen, and the commands whose outputs would show it."""
+    unseen = [link for link in diagnosis.links if not link.holds]
+    topics = tuple(dict.fromkeys(t for link in unseen for t in link.lacks(diagnosis.facts)))
+    how = "; give them with:" if topics else ""
+    output.line(f"not seen: {', '.join(link.name for link in unseen)}{how}")
+    _show_commands(output, diagnosis, topics)
 
 
 def _show_finding(output: Output, ranked: Ranked, *, show_all: bool) -> None:
@@ -252,19 +291,54 @@ def _show_finding(output: Output, ranked: Ranked, *, show_all: bool) -> None:
     for evidence in finding.evidence if show_all else finding.evidence[:2]:
         place = evidence.input if evidence.line is None else f"{evidence.input}:{evidence.line}"
         output.line(output.style(f"{indent}  {place}: {evidence.text}", "dim"))
-    output.line(f"{indent}  fix: {finding.fix}")
+    for heading, text in (
+        ("first", finding.caution),
+        ("fix", finding.fix),
+        ("undo", finding.undo),
+    ):
+        _show_steps(output, f"{indent}  ", heading, text)
+
+
+def _show_steps(output: Output, indent: str, heading: str, text: str) -> None:
+    """Show steps below their heading, each on a line of its own so that it can be copied."""
+    first, *more = text.split("\n")
+    if first and not more:
+        output.line(f"{indent}{heading}: {first}")
+    elif first:
+        output.line(f"{indent}{heading}:")
+        for step in (first, *more):
+            output.line(f"{indent}  {step}")
 
 
 def _show_missing(output: Output, diagnosis: Diagnosis) -> None:
-    from labkit.boot.topics import COMMANDS
-
     missing = diagnosis.missing[:_MISSING_SHOWN]
     if missing:
         output.line("what would tell more:")
-    for topic in missing:
-        output.line(f"  {topic}: {COMMANDS[topic]}")
+        _show_commands(output, diagnosis, missing)
 
 
-def _show_inputs(output: Output, diagnosis: Diagnosis) -> None:
-    for skipped in diagnosis.facts.skipped:
-        output.line(output.style(f"not read: {skipped.name} ({skipped.reason})", "dim"))
+def _show_commands(output: Output, diagnosis: Diagnosis, topics: tuple[Topic, ...]) -> None:
+    from labkit.boot.topics import COMMANDS
+
+    for topic in topics:
+        part = " (what was given is a part)" if topic in diagnosis.facts.partial else ""
+        output.line(f"  {topic}: {COMMANDS[topic]}{part}")
+
+
+def _show_inputs(output: Output, diagnosis: Diagnosis, *, show_all: bool) -> None:
+    """Name what was not read, whatever the verdict, for that rests on the rest alone."""
+    from labkit.boot.bundle import NOT_KNOWN
+
+    skipped = diagnosis.facts.skipped
+    if show_all:
+        for item in skipped:
+            output.line(output.style(f"not read: {item.name} ({item.reason})", "dim"))
+        return
+    names = [item.name for item in skipped if item.reason != NOT_KNOWN]
+    strangers = len(skipped) - len(names)
+    if strangers:
+        names.append(
+            "1 file of no known kind" if strangers == 1 else f"{strangers} of no known kind"
+        )
+    if names:
+        output.line(output.style(f"not read: {', '.join(names)} (why: --all)", "dim"))

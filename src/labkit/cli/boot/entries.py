@@ -49,6 +49,11 @@ def entries(
     cfg = menu.cfg
     resolution = menu.resolve(value)
     listed = list(walk_entries(cfg.entries))
+    problem = None
+    if cfg.syntax_error:
+        problem = f"line {cfg.syntax_error.line}: {cfg.syntax_error.message}"
+    elif not listed and not cfg.uses_bls:
+        problem = "it has no entry: GRUB shows its prompt"
     data = {
         "entries": [
             {
@@ -63,7 +68,7 @@ def entries(
         "default": _resolution_data(resolution),
         "uses_bls": cfg.uses_bls,
         "distribution": menu.system.distribution.family,
-        "problem": cfg.syntax_error and f"line {cfg.syntax_error.line}: {cfg.syntax_error.message}",
+        "problem": problem,
     }
 
     def show(output: Output) -> None:
@@ -73,9 +78,11 @@ def entries(
         ]
         output.table(("path", "kind", "title", "id"), rows)
         _show_resolution(output, resolution)
+        if problem:
+            output.line(output.style(f"{menu.path}: {problem}", "bad"))
         _remark_missing_bls(output, menu)
 
-    return Result(data, show, ExitCode.NO if cfg.syntax_error else ExitCode.OK)
+    return Result(data, show, ExitCode.NO if problem else ExitCode.OK)
 
 
 @default.command("labkit boot default show --grub-cfg grub.cfg")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +12,8 @@ from labkit.cli.frame import Result
 from labkit.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from labkit.boot.rules.base import Rule
     from labkit.cli.output import Output
 
@@ -47,7 +50,29 @@ def _data(rule: Rule) -> dict[str, object]:
         "undo": rule.undo,
         "needs": [list(need) if isinstance(need, tuple) else [need] for need in rule.needs],
         "explains": list(rule.explains),
+        "changes_start": rule.changes_start,
     }
+
+
+_BITLOCKER = (
+    "If Windows uses BitLocker (device encryption), have its recovery key at hand, or suspend it "
+    "in Windows: manage-bde -protectors -disable C:"
+)
+_PLACEHOLDERS = r"\b(?:DISK|NUMBER|LABEL|VENDOR|XXXX|TYPE|PARTITION|UUID|VALUE)\b"
+
+
+def _notes(text: str) -> Iterator[str]:
+    """Say what is left to the reader: values of their own, their distribution's command."""
+    if re.search(_PLACEHOLDERS, text):
+        yield (
+            "words in capitals stand for values of your own; `labkit boot check` fills them in "
+            "where the inputs show them"
+        )
+    if "update-grub" in text:
+        yield (
+            "update-grub is Debian's and Ubuntu's; Fedora, openSUSE: grub2-mkconfig -o "
+            "/boot/grub2/grub.cfg; Arch: grub-mkconfig -o /boot/grub/grub.cfg"
+        )
 
 
 def _show(output: Output, rule: Rule) -> None:
@@ -56,12 +81,19 @@ def _show(output: Output, rule: Rule) -> None:
         ("what you see", rule.see),
         ("why", rule.why),
         ("check by hand", rule.check),
+        ("before the fix", _BITLOCKER if rule.changes_start else ""),
         ("fix", rule.fix),
         ("undo", rule.undo),
     ):
+        if not text:
+            continue
         output.line()
         output.line(output.style(heading, "heading"))
-        output.line(f"  {text}")
+        for line in text.split("\n"):
+            output.line(f"  {line}")
+    for note in _notes(f"{rule.check} {rule.fix} {rule.undo}"):
+        output.line()
+        output.line(output.style(note, "dim"))
     needs = [" or ".join(n) if isinstance(n, tuple) else n for n in rule.needs]
     output.line()
     output.line(output.style(f"needs: {', '.join(needs)}", "dim"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -38,7 +39,7 @@ _GITHUB_LEVELS = {"error": "error", "warn": "warning", "info": "notice"}
 
 @boot.command("labkit boot lint default_grub", "labkit boot lint --format sarif default_grub")
 def lint(
-    file: Annotated[Path, typer.Argument(help="The settings file.")] = SETTINGS,
+    file: Annotated[Path, typer.Argument(readable=False, help="The settings file.")] = SETTINGS,
     distribution: DistributionOption = None,
     format: Annotated[Format, typer.Option(help="How findings are written.")] = Format.TEXT,
 ) -> Result:
@@ -107,9 +108,25 @@ def sarif(findings: Sequence[Finding]) -> dict[str, object]:
         }
         for finding in findings
     ]
-    rules = [{"id": rule} for rule in sorted({finding.rule for finding in findings})]
+    rules = [_sarif_rule(rule) for rule in sorted({finding.rule for finding in findings})]
     return {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
         "runs": [{"tool": {"driver": {"name": "labkit", "rules": rules}}, "results": results}],
+    }
+
+
+def _sarif_rule(rule_id: str) -> dict[str, object]:
+    """Describe a rule from its own text: viewers show the name beside the id."""
+    from labkit.boot.rules import find_rule
+
+    rule = find_rule(rule_id)
+    words = re.findall(r"[A-Za-z0-9]+", rule.title)
+    return {
+        "id": rule.id,
+        "name": "".join(word[:1].upper() + word[1:] for word in words),
+        "shortDescription": {"text": rule.title},
+        "fullDescription": {"text": rule.why},
+        "help": {"text": f"{rule.fix} (`labkit boot explain {rule.id}`)"},
+        "defaultConfiguration": {"level": _SARIF_LEVELS[rule.severity]},
     }

@@ -11,15 +11,20 @@ from labkit.cli.boot.options import CfgOption, DistributionOption, EnvOption, Fi
 from labkit.cli.boot.tool import boot
 from labkit.cli.frame import Result
 from labkit.cli.options import DryRun, Yes
+from labkit.errors import UsageError
 
 if TYPE_CHECKING:
     from labkit.boot.menu_status import MenuStatus
     from labkit.cli.output import Output
 
 _DEFAULT_TIMEOUT_S = 5
+_MAX_TIMEOUT_S = 3600  # Nobody waits longer; for a computer that shall wait there is -1.
 
 TimeoutOption = Annotated[
-    int | None, typer.Option("--timeout", metavar="SECONDS", min=-1, help="-1 waits for ever.")
+    int | None,
+    typer.Option(
+        "--timeout", metavar="SECONDS", min=-1, max=_MAX_TIMEOUT_S, help="-1 waits for ever."
+    ),
 ]
 
 menu = boot.group("menu", "Show or hide the GRUB menu, and set its timeout.")
@@ -73,6 +78,10 @@ def show_menu(
     yes: Yes = False,
 ) -> Result:
     """Show the menu at every start."""
+    if timeout == 0:
+        raise UsageError(
+            "with a timeout of 0 GRUB shows no menu", hint="`labkit boot menu hide --timeout 0`"
+        )
     seconds = _DEFAULT_TIMEOUT_S if timeout is None else timeout
     changes = {"GRUB_TIMEOUT_STYLE": "menu", "GRUB_TIMEOUT": str(seconds)}
     return edit(file or SETTINGS, changes, family=distribution, dry_run=dry_run, yes=yes)
@@ -87,6 +96,11 @@ def hide(
     yes: Yes = False,
 ) -> Result:
     """Hide the menu; Esc during the timeout still shows it."""
+    if timeout == -1:
+        raise UsageError(
+            "with a timeout of -1 GRUB shows the menu, hidden or not",
+            hint="`labkit boot menu hide --timeout 3`",
+        )
     changes = {"GRUB_TIMEOUT_STYLE": "hidden"}
     if timeout is not None:
         changes["GRUB_TIMEOUT"] = str(timeout)

@@ -45,7 +45,12 @@ def once(
     ] = None,
     source: Annotated[
         Path | None,
-        typer.Option("--from", metavar="DIR or BUNDLE", help="A computer's collected outputs."),
+        typer.Option(
+            "--from",
+            metavar="DIR or BUNDLE",
+            readable=False,
+            help="A computer's collected outputs.",
+        ),
     ] = None,
 ) -> Result:
     """Print the command for starting an entry once; nothing is run."""

@@ -9,14 +9,23 @@ import typer
 
 from labkit.boot.distributions import Family
 
+# `readable=False`: what may not be read is told by the core, as an unmet need (exit code 4); the
+# option's own check would make it a usage error.
+
 __all__ = ["BlsOption", "CfgOption", "DistributionOption", "EnvOption", "FileOption"]
 
 BlsOption = Annotated[
     Path | None,
-    typer.Option("--bls", metavar="DIR", help="The folder loader/entries, where Linux is (BLS)."),
+    typer.Option(
+        "--bls",
+        metavar="DIR",
+        readable=False,
+        help="The folder loader/entries, where Linux is (BLS).",
+    ),
 ]
 CfgOption = Annotated[
-    Path | None, typer.Option("--grub-cfg", metavar="FILE", help="The generated grub.cfg.")
+    Path | None,
+    typer.Option("--grub-cfg", metavar="FILE", readable=False, help="The generated grub.cfg."),
 ]
 DistributionOption = Annotated[
     Family | None,
@@ -25,13 +34,15 @@ DistributionOption = Annotated[
     ),
 ]
 EnvOption = Annotated[
-    Path | None, typer.Option("--grubenv", metavar="FILE", help="GRUB's environment block.")
+    Path | None,
+    typer.Option("--grubenv", metavar="FILE", readable=False, help="GRUB's environment block."),
 ]
 FileOption = Annotated[
     Path | None,
     typer.Option(
         "--file",
         metavar="FILE",
+        readable=False,
         help="The settings file to read or change.",
         show_default="/etc/default/grub",
     ),

@@ -37,6 +37,7 @@ def table(
 
 def _data(result: PartitionTable) -> dict[str, object]:
     return {
+        "has_places": result.has_places,
         "partitions": [
             {
                 "device": row.device or None,
@@ -69,6 +70,11 @@ def _show(output: Output, result: PartitionTable) -> None:
     output.table(_COLUMNS, [_cells(row) for row in result.rows])
     for finding in result.findings:
         output.line(f"{finding.rule} {finding.severity}: {finding.message}")
+    if not result.has_places:
+        output.message(
+            "it does not say in sectors where the partitions are, so overlaps, alignment and free "
+            "space are not checked: give `sudo fdisk -l`"
+        )
 
 
 def _cells(row: Row) -> tuple[str, ...]:
