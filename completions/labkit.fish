@@ -352,12 +352,12 @@ function __labkit_options --description 'The options at a path'
                 '--new-only' 'Leave out what was pulled once and moved away since' \
                 '--layout' 'Path of each file: {name} {stem} {ext} {folder} {clip} {chapter} {kind} {camera} {date:%Y-%m-%d}' \
                 '--shift' 'Correct the camera\'s clock: +1h, -30m' \
-                '--verify' 'on: size and structure; deep: read again from the camera as well' \
+                '--verify' 'on: size and structure; deep: also some ranges, read again (a sample)' \
                 '--backend' 'What carries the bytes' \
                 '--jobs' 'Photos at once; some cameras only bear one' \
                 '--turbo' 'The camera\'s fast mode; its screen shows nothing else' \
                 '--wait' 'Wait so long for a camera that records' \
-                '--timeout' 'For a connection to be accepted' \
+                '--timeout' 'For the camera to answer; default: 5 for the connection, 15 for the answer' \
                 '--stall-timeout' 'For silence in the middle of a file' \
                 '-n' 'Show what would be done, and do nothing' \
                 '--dry-run' 'Show what would be done, and do nothing' \
@@ -372,7 +372,7 @@ function __labkit_options --description 'The options at a path'
                 '--to' 'Where pulls go: marks what is there' \
                 '--lengths' 'Ask the camera for each clip\'s length' \
                 '--wait' 'Wait so long for a camera that records' \
-                '--timeout' 'For a connection to be accepted' \
+                '--timeout' 'For the camera to answer; default: 5 for the connection, 15 for the answer' \
                 '--json' 'Print one JSON document' \
                 '--color' 'When to use colours' \
                 '--help' 'Show this message and exit'
@@ -382,7 +382,7 @@ function __labkit_options --description 'The options at a path'
                 '--host' 'Address, host:port, URL, or a name from the configuration; default 10.5.5.9:8080' \
                 '--usb' 'A camera on a USB cable: its serial number\'s last three' \
                 '--dialect' 'Speak this dialect only; each is tried by default' \
-                '--timeout' 'For a connection to be accepted' \
+                '--timeout' 'For the camera to answer; default: 5 for the connection, 15 for the answer' \
                 '--json' 'Print one JSON document' \
                 '--color' 'When to use colours' \
                 '--help' 'Show this message and exit'
@@ -391,7 +391,7 @@ function __labkit_options --description 'The options at a path'
                 '--host' 'Address, host:port, URL, or a name from the configuration; default 10.5.5.9:8080' \
                 '--usb' 'A camera on a USB cable: its serial number\'s last three' \
                 '--dialect' 'Speak this dialect only; each is tried by default' \
-                '--timeout' 'For a connection to be accepted' \
+                '--timeout' 'For the camera to answer; default: 5 for the connection, 15 for the answer' \
                 '--json' 'Print one JSON document' \
                 '--color' 'When to use colours' \
                 '--help' 'Show this message and exit'
@@ -401,7 +401,7 @@ function __labkit_options --description 'The options at a path'
                 '--host' 'Address, host:port, URL, or a name from the configuration; default 10.5.5.9:8080' \
                 '--usb' 'A camera on a USB cable: its serial number\'s last three' \
                 '--dialect' 'Speak this dialect only; each is tried by default' \
-                '--timeout' 'For a connection to be accepted' \
+                '--timeout' 'For the camera to answer; default: 5 for the connection, 15 for the answer' \
                 '-n' 'Show what would be done, and do nothing' \
                 '--dry-run' 'Show what would be done, and do nothing' \
                 '-y' 'Do it without asking' \

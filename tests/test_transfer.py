@@ -114,6 +114,15 @@ def test_a_part_of_another_file_is_not_continued(target):
     assert server.ranges()[1] is None
 
 
+def test_a_part_of_the_right_size_is_compared_to_its_end(target):
+    """Where no list tells the size: the same length alone makes it no part of this file."""
+    part = part_path(target)
+    part.write_bytes(CONTENT[:-10] + b"other file")
+    with ScriptedServer([partial(CONTENT, len(CONTENT) - 65_536), whole(CONTENT)]) as server:
+        get(server, target)
+    assert_whole(target)
+
+
 def test_a_whole_part_needs_no_request(target):
     """Killed between the last byte and the rename: only the rename is missing."""
     part_path(target).write_bytes(CONTENT)
@@ -184,13 +193,21 @@ def test_a_file_that_keeps_changing_fails(target):
 def test_a_file_that_stays_short_is_never_renamed(target):
     """The list says more bytes than ever come: failed, the part kept."""
     short = CONTENT[:150_000]
-    script = [whole(short), *[partial(short, 150_000)] * 4]
+    script = [whole(short), *[partial(short, 150_000)] * 2]
     with ScriptedServer(script) as server, pytest.raises(TransferError) as caught:
         get(server, target, expected_size=len(CONTENT))
     assert caught.value.code == "short"
+    assert len(server.requests) == 3  # the end is told twice: no pause would change it
     assert caught.value.exit_code is ExitCode.PARTIAL
     assert not target.exists()
     assert part_path(target).read_bytes() == short
+
+
+def test_a_server_that_starts_anew_and_never_ends_is_given_up(target):
+    """It ignores ranges and cuts each body at one place: no attempt gets further."""
+    with ScriptedServer([cut(CONTENT, 70_000)] * 20) as server, pytest.raises(TransferError):
+        get(server, target, expected_size=len(CONTENT))
+    assert len(server.requests) == 1 + 1 + len(QUICK.backoff_s)
 
 
 def test_more_bytes_than_expected_are_not_written(target):
@@ -232,9 +249,10 @@ def test_a_listed_size_is_proof_enough_for_a_body_without_length(target):
     assert_whole(target)
 
 
-def test_a_busy_server_is_waited_for(target):
-    """503 is no failure; the wait is announced."""
-    with ScriptedServer([status(503), whole(CONTENT)]) as server:
+@pytest.mark.parametrize("code", [409, 429, 500, 502, 503, 504])
+def test_a_busy_server_is_waited_for(target, code):
+    """503 and its like are no failure."""
+    with ScriptedServer([status(code), whole(CONTENT)]) as server:
         get(server, target)
     assert_whole(target)
 

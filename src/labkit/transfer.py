@@ -83,6 +83,7 @@ __all__ = [
     "finish",
     "new_session",
     "part_path",
+    "short_of",
 ]
 
 # A body of unknown length may fill the disk up to this much.
@@ -256,10 +257,16 @@ def fetch(  # noqa: PLR0913 - each is one independent choice of the caller
 
 # The host is there and nothing listens: that seldom changes within half a minute.
 _REFUSED_TRIES = 4
+# The server repeats that the file ends before the size that it was listed with.
+_NO_MORE_TRIES = 1
 
 
 class _ShortError(AttemptError):
     """The body ended before its length was reached."""
+
+
+class _NoMoreError(_ShortError):
+    """The server itself says that the file ends there."""
 
 
 @dataclass
@@ -288,19 +295,21 @@ class _Fetch:
 
     def run(self) -> Fetched:
         failures = 0
+        furthest = self.have
         waited_s = 0.0
         while True:
-            before = self.received
             try:
                 self._attempt()
             except WaitError as error:
                 waited_s += self._wait_while_busy(waited_s, error)
             except ChangedError as error:
                 self._restart(error)
+                furthest = 0
             except BadRequestError as error:
                 raise TransferError(str(error)) from error
             except AttemptError as error:
-                failures = 0 if self.received > before else failures + 1
+                failures = 0 if self.have > furthest else failures + 1
+                furthest = max(furthest, self.have)
                 self._pause_before_retry(failures, error)
             else:
                 return Fetched(
@@ -322,7 +331,10 @@ class _Fetch:
             ended_clean = self._write(answer.body, overlap)
         if self.expected is not None:
             if self.have < self.expected:
-                raise _ShortError(f"the body ended {self.expected - self.have} bytes early")
+                # A first answer may be cut short with a wrong length; a range's is a second word.
+                is_all = bool(self.have == body_total and start)
+                early = f"the body ended {self.expected - self.have} bytes early"
+                raise _NoMoreError(early) if is_all else _ShortError(early)
         elif body_total is not None:
             if self.have < body_total:
                 raise _ShortError(f"the body ended {body_total - self.have} bytes early")
@@ -400,7 +412,7 @@ class _Fetch:
                         rest = rest[taken:]
                         self.have += taken
                         self.task.advance(taken)
-                    if self.have >= limit:
+                    if self.have >= limit and not overlap:
                         return fits
         except OSError as error:
             raise_target_error(error, self.part, missing=limit - self.have)
@@ -434,10 +446,14 @@ class _Fetch:
         tries = len(self.patience.backoff_s)
         if any(isinstance(link, ConnectionRefusedError) for link in causes(reason)):
             tries = min(tries, _REFUSED_TRIES)
+        if isinstance(reason, _NoMoreError):
+            tries = min(tries, _NO_MORE_TRIES)
         if failures <= tries:
             if failures:
                 time.sleep(self.patience.backoff_s[failures - 1])
             return
+        if isinstance(reason, _NoMoreError) and self.expected is not None:
+            raise short_of(self.name, self.have, self.expected) from reason
         if isinstance(reason, NotHttpError):
             raise TransferError(
                 f"{_host(self.url)} sends something that is no HTTP response",
@@ -456,6 +472,16 @@ class _Fetch:
             hint="run it again: it goes on from there",
             code="short" if isinstance(reason, _ShortError) else None,
         ) from reason
+
+
+def short_of(name: str, have: int, expected: int) -> TransferError:
+    """Say that the server does not have all that its list promises; what it has is in the part."""
+    return TransferError(
+        f"{name}: the other side lists {expected} bytes and has only {have}",
+        hint="what it has stays in the `.part`; restart the device and run it again: the rest may "
+        "be there then",
+        code="short",
+    )
 
 
 def _compare_overlap(received: bytes, overlap: bytes) -> tuple[bytes, bytes]:

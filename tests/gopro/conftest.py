@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import socket
 
 import pytest
 
+from labkit.cli import app
 from labkit.gopro import Camera, PullOptions, pull
 from labkit.gopro.fake import FakeCamera, made_up_card
 from labkit.transfer import Patience
@@ -91,3 +93,32 @@ def assert_whole(card, tmp_path):
         assert not list(destination.rglob("*.part"))
 
     return check
+
+
+@pytest.fixture
+def run(capsys):
+    """A function that runs `labkit gopro` in this process: exit code, stdout, stderr."""
+
+    def call(*arguments):
+        code = app.main(["gopro", *map(str, arguments)])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def run_json(run):
+    """A function that runs `labkit gopro ... --json`: exit code and document."""
+
+    def call(*arguments):
+        code, out, _ = run(*arguments, "--json")
+        return code, json.loads(out)
+
+    return call
+
+
+@pytest.fixture
+def dest(tmp_path):
+    """Where pulls go."""
+    return tmp_path / "dest"

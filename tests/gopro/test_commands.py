@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -12,41 +11,11 @@ import time
 
 import pytest
 
-from labkit.cli import app
 from labkit.errors import ExitCode
 from labkit.gopro.destination import locked
 from labkit.gopro.fake import FAULTS, Card, CardFile
 from labkit.gopro.fake.media import make_mp4
 from labkit.gopro.journal import JOURNAL_NAME
-
-
-@pytest.fixture
-def run(capsys):
-    """A function that runs `labkit gopro` in this process: exit code, stdout, stderr."""
-
-    def call(*arguments):
-        code = app.main(["gopro", *map(str, arguments)])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
-
-
-@pytest.fixture
-def run_json(run):
-    """A function that runs `labkit gopro ... --json`: exit code and document."""
-
-    def call(*arguments):
-        code, out, _ = run(*arguments, "--json")
-        return code, json.loads(out)
-
-    return call
-
-
-@pytest.fixture
-def dest(tmp_path):
-    """Where pulls go."""
-    return tmp_path / "dest"
 
 
 def host(fake):
@@ -543,3 +512,21 @@ def test_a_pull_that_is_stopped_says_that_it_goes_on(camera_with, run, dest, mon
     _, _, err = run("pull", dest, *host(camera_with()))
 
     assert "stopped; what came is kept" in err
+
+
+@pytest.mark.parametrize("dialect", ["open-gopro", "legacy", "fusion", "html"])
+def test_the_counts_of_a_pull_fit_those_of_the_next(camera_with, run, run_json, dest, dialect):
+    """As many files as were planned came, and so many are here then; `ls` shows the same bytes."""
+    fake = camera_with(dialect=dialect)
+    _, plan = run_json("pull", dest, "--dry-run", *host(fake))
+    _, before = run_json("ls", "--to", dest, *host(fake))
+    _, first, _ = run("pull", dest, *host(fake))
+    _, again, _ = run("pull", dest, *host(fake))
+    _, after = run_json("ls", "--to", dest, *host(fake))
+    number = len(plan["data"]["plan"])
+
+    assert first.startswith(f"{number} files pulled")
+    assert again == f"0 files pulled to {dest}\n{number} here already\n"
+    assert plan["data"]["to_pull_bytes"] == before["data"]["to_pull_bytes"]
+    assert before["data"]["size_bytes"] == after["data"]["size_bytes"]
+    assert after["data"]["to_pull_bytes"] == 0

@@ -67,9 +67,11 @@ def test_f02_a_clean_end_short_of_the_listed_size_is_not_the_end(
 
 
 def test_f02_a_file_that_stays_short_is_never_renamed(camera_with, pull_from, clip, tmp_path):
-    """It fails, its part is kept, and nothing has the final name."""
-    result = pull_from(camera_with("F02-short", files=one_file(clip)))
+    """It fails, its part is kept, and nothing has the final name; the camera is asked twice."""
+    fake = camera_with("F02-short", files=one_file(clip))
+    result = pull_from(fake)
 
+    assert len(fake.file_requests()) == 3
     assert [failure.error.code for failure in result.failed] == ["short"]
     assert [path.name for path in (tmp_path / "dest").rglob("*GX*")] == ["GX010001.MP4.part"]
 
@@ -274,8 +276,8 @@ def test_f17_a_corrupt_status_line_of_commands_harms_nothing(
     assert {entry.camera for entry in read_journal(tmp_path / "dest").entries} == {"unknown"}
 
 
-def test_f18_a_command_that_hangs_costs_a_short_wait(camera_with, pull_from, assert_whole, find):
-    """The time-out of a command is its own; the pull goes on without its answer."""
+def test_f18_a_command_that_hangs_costs_a_short_wait(camera_with, find):
+    """The time-out of a command is its own, and what it would tell is unknown."""
     fake = camera_with("F18", dialect="legacy")
     camera = find(fake)
     camera.link.control_timeout_s = 0.2

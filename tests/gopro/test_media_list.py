@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from labkit.errors import InputError
 from labkit.gopro.media_list import parse_media_list, read_json
-from labkit.gopro.names import file_name_fault, folder_name_fault
+from labkit.gopro.names import file_name_fault
 
 REAL = {
     # file: (files with companions, groups, bytes of what has a size)
@@ -106,7 +106,7 @@ def test_any_list_is_read_or_refused_entry_by_entry(document):
     listing = parse_media_list(document)
 
     assert all(file_name_fault(file.name) is None for file in listing.files)
-    assert all(folder_name_fault(file.folder) is None for file in listing.files)
+    assert all(file_name_fault(file.folder) is None for file in listing.files)
     keys = [(file.folder, file.name) for file in listing.files]
     assert len(keys) == len(set(keys))
 

@@ -50,7 +50,10 @@ def test_a_list_holds_less_than_600_bytes_a_file():
 
 
 def test_a_plan_holds_less_than_600_bytes_a_file():
-    """Beside the list: a path, a journal entry and little else."""
+    """Beside the list: a path, a journal entry and little else.
+
+    No part of a path is kept for good in the interpreter's own table of strings, as pathlib does.
+    """
     listing = parse_media_list(long_list())
     held, peak = held_and_peak(lambda: plan_pull(listing, PlanOptions()))
 

@@ -14,7 +14,6 @@ from labkit.gopro.names import (
     companion_name,
     escaped,
     file_name_fault,
-    folder_name_fault,
     kind_of,
     parse_name,
     proxy_names,
@@ -98,7 +97,7 @@ def test_every_name_of_the_real_lists_is_known_and_safe(shared_fixtures):
     """No real list has a name that would be refused or end as `other`."""
     for path in (shared_fixtures / "gopro" / "list").glob("*.json"):
         for folder in json.loads(path.read_text(encoding="utf-8"))["media"]:
-            assert folder_name_fault(folder["d"]) is None
+            assert file_name_fault(folder["d"]) is None
             for item in folder["fs"]:
                 assert file_name_fault(item["n"]) is None
                 assert kind_of(item["n"]) in {Kind.VIDEO, Kind.PHOTO}
@@ -109,33 +108,28 @@ def test_every_name_of_the_real_lists_is_known_and_safe(shared_fixtures):
     "name",
     [
         "../x.MP4", "/etc/passwd", "a/b.MP4", "C:x.MP4", "a\\b.MP4", "", ".", "..", ".hidden",
-        "-y.MP4", "a\x00.MP4", "a\n.MP4", "a\x1b[2J.MP4", "%2e%2e", "a b.MP4", "x" * 101, "GX01.",
-        "GX01.MP4 ", "CON", "con.MP4", "nul.tar.gz", "LPT1.JPG", "naïve.MP4", "GX\uff10\uff11.MP4",
-        "a.MP4\n",
+        "-y.MP4", "a\x00.MP4", "a\n.MP4", "a\x1b[2J.MP4", "%2e%2e", "a%2Fb.JPG", "x" * 201, "GX01.",
+        "GX01.MP4 ", "CON", "con.MP4", "nul.tar.gz", "LPT1.JPG", "con .MP4", "COM\u00b9.JPG",
+        "ä" * 101, " a.MP4", "a.MP4\n", "a\u202egpj.MP4", "a\u00a0b.MP4", "a\u200bb.MP4",
+        "gr\ufffd.JPG", "\ud800.JPG", "a<b>.JPG", "a*.JPG", "a?.JPG", 'a"b.JPG', "a|b.JPG",
         None, 7, ["a"], True,
     ],
 )  # fmt: skip
 def test_refuses_a_name_that_could_do_harm(name):
-    """Paths, options, hidden files, devices, control and foreign characters are refused."""
+    """Paths, options, hidden files, devices, what cannot be seen or stored everywhere."""
     assert file_name_fault(name) is not None
 
 
-@pytest.mark.parametrize("name", ["GX010001.MP4", "x" * 100, "CONSOLE.MP4", "COM10.JPG", "a.b-c_d"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "GX010001.MP4", "x" * 200, "CONSOLE.MP4", "COM10.JPG", "a.b-c_d", "my photo äö.JPG",
+        "a&b.JPG", "100 % sure.JPG", "写真.JPG", "(1) it's $HOME; `x` #1 + ~[2].JPG", "100GOPRO",
+    ],
+)  # fmt: skip
 def test_takes_a_harmless_name(name):
-    """An ordinary name passes, also one of a hundred characters."""
+    """Ordinary names pass; so do those that people give: spaces, umlauts, any script, signs."""
     assert file_name_fault(name) is None
-
-
-@pytest.mark.parametrize("name", ["..", "a.b", "", "-x", "x" * 33, "aux", "100GOPRO\n", None])
-def test_refuses_a_folder_that_could_do_harm(name):
-    """A folder has no dot at all and is short."""
-    assert folder_name_fault(name) is not None
-
-
-@pytest.mark.parametrize("name", ["100GOPRO", "101GBACK", "999GFRNT"])
-def test_takes_the_cameras_folders(name):
-    """Folders of every camera pass."""
-    assert folder_name_fault(name) is None
 
 
 @given(st.text(max_size=130))
@@ -150,10 +144,10 @@ def test_any_text_is_read_without_an_error(text):
 def test_an_accepted_name_is_one_plain_path_part(text):
     """What the check lets through has no separator, no control character, and is visible."""
     if file_name_fault(text) is None:
-        assert text.isascii()
         assert text.isprintable()
-        assert not set(text) & set('/\\:*?"<>| ')
-        assert text[0] not in ".-"
+        assert not set(text) & set('/\\:*?"<>|')
+        assert text[0] not in ".- "
+        assert text[-1] not in ". "
 
 
 @given(st.one_of(st.text(), st.binary(), st.lists(st.text())))

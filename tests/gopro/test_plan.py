@@ -188,6 +188,8 @@ def test_shift_corrects_date_and_path():
         ("{camera}/{date:%Y/%m}/{name}", "HERO12-0789/2024/06/GX020010.MP4"),
         ("{clip}-{chapter}.{ext}", "GX0010-02.MP4"),
         ("{kind}/{folder}_{stem}.{ext}", "video/100GOPRO_GX020010.MP4"),
+        ("Fotos für Oma/{date:%d. %B %H%M}/{name}", "Fotos für Oma/15. June 0912/GX020010.MP4"),
+        ("./a//{date:%H%M}-{name}", "a/0912-GX020010.MP4"),
     ],
 )
 def test_layouts(layout, expected):
@@ -211,7 +213,7 @@ def test_bad_layouts(layout):
 
 
 @pytest.mark.parametrize(
-    "layout", ["{date:%H:%M}/{name}", "a b/{name}", "{date:%s;%s}/{name}", "-{name}"]
+    "layout", ["{date:%H:%M}/{name}", "a?/{name}", "{date:%n}/{name}", "-{name}", " /{name}"]
 )
 def test_layouts_that_make_unsafe_names(layout):
     """What a format makes is checked like a name from the camera."""
@@ -319,3 +321,24 @@ def test_undated_recordings_are_not_the_latest():
     listing = MediaListing((dated("GX010001.MP4", now), dated("GX010002.MP4", None)))
 
     assert names(plan_pull(listing, PlanOptions(selection=Selection(last=1)))) == ["GX010001.MP4"]
+
+
+def test_a_group_counts_with_its_sum():
+    """The list has the size of a burst as a whole: without what is here, that is what comes."""
+    everything = planned(kinds=frozenset({Kind.PHOTO}))
+    assert everything.bytes_expected == 2 * 300_000 + 400_000
+    assert everything.unsized == ()
+
+    frames = [one for one in everything.files if one.file.group]
+    done = [replace(one.entry, state=EntryState.DONE, size_bytes=100_000) for one in frames[:3]]
+    here = {entry.path: 100_000 for entry in done}
+    options = PlanOptions(Selection(kinds=frozenset({Kind.PHOTO})))
+    rest = plan_pull(LISTING, options, entries=done, existing=here)
+    assert rest.bytes_expected == 2 * 300_000 + 100_000
+
+
+def test_a_part_of_a_group_has_no_known_size():
+    """Its sum does not tell how large single members are."""
+    plan = planned(match=("G0010014*",))
+
+    assert (plan.bytes_expected, len(plan.unsized)) == (0, 1)

@@ -157,7 +157,6 @@ def test_two_jobs_bring_photos_at_once(camera_with, pull_from, assert_whole):
 def test_wget_under_faults(camera_with, pull_from, card, fault, need_tool, tmp_path):
     """The same promises: nothing short under a final name, what is gone is gone."""
     need_tool("wget")
-    # Wget pauses a second after each cut: two frames and one photo will do.
     files = [file for file in card.files if file.name.endswith("JPG")][-4:]
     fake = camera_with(fault, files=Card(files))
     result = pull_from(fake, backend="wget")

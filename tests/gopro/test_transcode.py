@@ -13,8 +13,10 @@ import pytest
 
 from labkit.errors import InputError, ProgramMissingError, UsageError
 from labkit.gopro.encoders import Encoder, EncoderChoice
+from labkit.gopro.ffmpeg_run import run_ffmpeg as follow_ffmpeg
 from labkit.gopro.mp4 import check_mp4, copy_user_data, read_movie, track_digest
 from labkit.gopro.transcode import conversion_fault, plan_transcode, transcode
+from labkit.progress import SILENT
 from support.gopro_media import (
     LOCATION,
     camera_user_data,
@@ -147,14 +149,45 @@ def test_a_senseless_setting_is_refused(clip, crf, max_height):
 
 
 def test_a_second_run_does_nothing(clip):
-    """What is converted is skipped, and so is the conversion itself."""
+    """What is converted is skipped; the conversion itself has no line of its own."""
     run(clip)
     plan = plan_transcode([clip.parent])
     assert plan.jobs == ()
     assert {skip.path.name: skip.reason for skip in plan.skipped} == {
         "GX010001.MP4": "GX010001-h264.MP4 is there already",
-        "GX010001-h264.MP4": "it is H.264 already",
     }
+    named = plan_transcode([clip.with_name("GX010001-h264.MP4")])
+    assert [skip.reason for skip in named.skipped] == ["it is H.264 already"]
+
+
+def test_a_higher_conversion_than_wanted_is_told(clip):
+    """It is not made again, and does not pass for what was asked for."""
+    run(clip)
+    height = read_movie(clip).video.height
+    (skip,) = plan_transcode([clip], max_height=height // 2).skipped
+    assert f"is there already, with {height} lines; move it away" in skip.reason
+    (skip,) = plan_transcode([clip], max_height=height).skipped
+    assert skip.reason == "GX010001-h264.MP4 is there already"
+
+
+def test_progress_ends_at_the_end(clip, monkeypatch):
+    """Also where ffmpeg's last word is the time of a packet far before it."""
+    steps = []
+
+    def tells_little(command, *, on_time, **settings):
+        return follow_ffmpeg(command, on_time=lambda done: on_time(done / 1000), **settings)
+
+    monkeypatch.setattr("labkit.gopro.transcode.run_ffmpeg", tells_little)
+
+    class Listener(type(SILENT)):
+        def task(self, name, *, total=None, unit="bytes"):
+            task = SILENT.task(name, total=total, unit=unit)
+            task.reach = lambda done, _=None: steps.append(done / total)
+            return task
+
+    run(clip, progress=Listener())
+    assert 0 < max(steps[:-1]) < 1
+    assert steps[-1] == 1
 
 
 def test_a_foreign_file_of_that_name_is_not_overwritten(clip, ffmpeg):

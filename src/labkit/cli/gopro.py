@@ -48,9 +48,9 @@ Dialect = Annotated[
 ]
 
 
-def _finite(seconds: float) -> float:
+def _finite(seconds: float | None) -> float | None:
     """Refuse `nan` and `inf`, which Python reads as numbers."""
-    if not isfinite(seconds):
+    if seconds is not None and not isfinite(seconds):
         raise typer.BadParameter("it is no number of seconds")
     return seconds
 
@@ -65,14 +65,14 @@ Wait = Annotated[
         help="Wait so long for a camera that records.",
     ),
 ]
-ConnectTimeout = Annotated[
-    float,
+AnswerTimeout = Annotated[
+    float | None,
     typer.Option(
         "--timeout",
         metavar="SECONDS",
         min=0.1,
         callback=_finite,
-        help="For a connection to be accepted.",
+        help="For the camera to answer; default: 5 for the connection, 15 for the answer.",
     ),
 ]
 StallTimeout = Annotated[
@@ -107,7 +107,7 @@ def _find(  # the options that every command with a camera has
     dialect: str | None,
     *,
     wait_s: float = 0.0,
-    timeout_s: float = 5.0,
+    timeout_s: float | None = None,
     stall_timeout_s: float = 15.0,
     jobs: int = 1,
     destination: Path | None = None,
@@ -120,7 +120,9 @@ def _find(  # the options that every command with a camera has
     address = _address(host, usb)
     remembered = remembered_dialect(destination, str(address)) if destination else None
     patience = Patience(
-        connect_timeout_s=timeout_s, stall_timeout_s=stall_timeout_s, busy_wait_s=max(wait_s, 1.0)
+        connect_timeout_s=timeout_s or 5.0,
+        stall_timeout_s=stall_timeout_s,
+        busy_wait_s=max(wait_s, 1.0),
     )
     return Camera.find(
         address,
@@ -130,6 +132,7 @@ def _find(  # the options that every command with a camera has
         jobs=jobs,
         wait_s=wait_s,
         need_list=need_list,
+        answer_timeout_s=timeout_s,
         progress=current_output().progress,
     )
 
@@ -244,7 +247,7 @@ def pull(  # noqa: PLR0917 - Typer passes them by name
     ] = None,
     verify: Annotated[
         Literal["on", "deep", "off"],
-        typer.Option(help="on: size and structure; deep: read again from the camera as well."),
+        typer.Option(help="on: size and structure; deep: also some ranges, read again (a sample)."),
     ] = "on",
     backend: Annotated[
         Literal["labkit", "wget"], typer.Option(help="What carries the bytes.")
@@ -256,7 +259,7 @@ def pull(  # noqa: PLR0917 - Typer passes them by name
         bool, typer.Option("--turbo", help="The camera's fast mode; its screen shows nothing else.")
     ] = False,
     wait: Wait = 120.0,
-    timeout: ConnectTimeout = 5.0,
+    timeout: AnswerTimeout = None,
     stall_timeout: StallTimeout = 15.0,
     dry_run: DryRun = False,
 ) -> Result:
@@ -325,7 +328,7 @@ def ls(
         bool, typer.Option("--lengths", help="Ask the camera for each clip's length.")
     ] = False,
     wait: Wait = 0.0,
-    timeout: ConnectTimeout = 5.0,
+    timeout: AnswerTimeout = None,
 ) -> Result:
     """List the recordings on the camera."""
     from labkit.gopro.overview import overview
@@ -348,7 +351,7 @@ def verify(
     host: Host = None,
     usb: Usb = None,
     dialect: Dialect = None,
-    timeout: ConnectTimeout = 5.0,
+    timeout: AnswerTimeout = None,
 ) -> Result:
     """Check that every file in DEST is there and whole."""
     from labkit.gopro.audit import verify as run
@@ -362,7 +365,7 @@ def verify(
 
 @gopro.command("labkit gopro info", "labkit gopro info --usb 789")
 def info(
-    host: Host = None, usb: Usb = None, dialect: Dialect = None, timeout: ConnectTimeout = 5.0
+    host: Host = None, usb: Usb = None, dialect: Dialect = None, timeout: AnswerTimeout = None
 ) -> Result:
     """Show which camera answers, and how it is."""
     from labkit.errors import LabkitError
@@ -382,7 +385,7 @@ def clock(
     host: Host = None,
     usb: Usb = None,
     dialect: Dialect = None,
-    timeout: ConnectTimeout = 5.0,
+    timeout: AnswerTimeout = None,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> Result:

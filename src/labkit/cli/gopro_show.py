@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labkit.cli.frame import Result
+from labkit.cli.gopro_folding import fold_errors, fold_lines
 from labkit.cli.output import Output, format_bytes
 from labkit.errors import ExitCode, LabkitError, PartialError, RefusedError
 
@@ -31,6 +32,7 @@ __all__ = [
     "pulled",
 ]
 
+_MOST_REFUSALS = 20
 # Clocks show whole seconds, and a slow answer may cost some more.
 _SET_WITHIN_S = 5
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
@@ -40,6 +42,7 @@ def planned(plan: Plan) -> Result:
     """Show what a pull would do."""
     data = {
         "plan": [_planned_file(one) for one in plan.files],
+        "to_pull_bytes": plan.bytes_expected,
         "refused": list(plan.refused),
         "warnings": list(plan.warnings),
     }
@@ -54,20 +57,17 @@ def planned(plan: Plan) -> Result:
             output.table(("path", "taken", "size", "what"), rows)
         here = len(plan.files) - len(rows)
         output.line(
-            f"{_count(len(plan.to_do), 'file')} to pull, {format_bytes(plan.bytes_to_fetch)}"
+            f"{_count(len(plan.to_do), 'file')} to pull, {format_bytes(plan.bytes_expected)}"
             f"{_unsized(plan)}; {here} here already"
         )
-        _warn(output, plan.warnings)
+        _warn(output, [*plan.warnings, *_known_refusals(plan)])
 
-    return Result(data, text, _code(incomplete=bool(plan.refused)), _refusals(plan))
+    return Result(data, text, _code(incomplete=bool(plan.newly_refused)), _refusals(plan))
 
 
 def _unsized(plan: Plan) -> str:
     """Say how many files come on top, whose sizes the camera's list does not tell."""
-    number = sum(
-        one.action == "fetch" and one.file.size is None and one.file.size_range is None
-        for one in plan.files
-    )
+    number = len(plan.unsized)
     return f" and {_count(number, 'file')} of unknown size" if number else ""
 
 
@@ -105,6 +105,7 @@ def pulled(result: PullResult, destination: Path) -> Result:
         "postponed": len(result.postponed),
         "not_tried": len(result.not_tried),
         "left_out": len(result.left_out),
+        "empty": len(result.empty),
         "failed": failed,
         "refused": list(result.plan.refused),
         "warnings": list(result.warnings),
@@ -126,13 +127,14 @@ def pulled(result: PullResult, destination: Path) -> Result:
             (len(result.postponed), "still being written by the camera"),
             (len(result.not_tried), "not tried"),
             (len(result.left_out), "larger than wanted"),
+            (len(result.empty), "empty on the camera, as before"),
             (len(result.failed), "failed"),
         ):
             if number:
                 output.line(f"{number} {what}")
-        _warn(output, result.warnings)
+        _warn(output, [*result.warnings, *_known_refusals(result.plan)])
 
-    errors = [failure.error for failure in result.failed[:20]]
+    errors = fold_errors((failure.name, failure.error) for failure in result.failed)
     if result.not_tried:
         left = _count(len(result.not_tried), "file")
         errors.append(PartialError(f"{left} not tried", hint="run it again: it goes on from here"))
@@ -142,7 +144,18 @@ def pulled(result: PullResult, destination: Path) -> Result:
 
 
 def _refusals(plan: Plan) -> list[LabkitError]:
-    return [PartialError(f"refused: {line}", code="unsafe-name") for line in plan.refused[:20]]
+    refused = [f"refused: {line}" for line in plan.newly_refused]
+    lines = refused[:_MOST_REFUSALS]
+    if len(refused) > len(lines):
+        lines.append(f"refused: {len(refused) - len(lines)} more; `--json` names them all")
+    return [PartialError(line, code="unsafe-name") for line in lines]
+
+
+def _known_refusals(plan: Plan) -> list[str]:
+    """Say in one line that entries are refused which an earlier pull named one by one."""
+    number = len(plan.told)
+    entries = "1 entry" if number == 1 else f"{number} entries"
+    return [f"{entries} of the camera's list refused for the name, as before"] if number else []
 
 
 def listed(seen: Overview) -> Result:
@@ -211,6 +224,7 @@ def audited(audit: Audit) -> Result:
         "bad": [{"path": one.path, "reason": one.reason} for one in audit.bad],
         "unfinished": list(audit.unfinished),
         "missing": list(audit.missing),
+        "refused": list(audit.refused),
     }
 
     def text(output: Output) -> None:
@@ -218,10 +232,16 @@ def audited(audit: Audit) -> Result:
             output.line(f"{output.style('bad', 'bad')}  {one.path}: {one.reason}")
         for name in audit.missing:
             output.line(f"{output.style('missing', 'bad')}  {name}")
+        for line in audit.refused:
+            output.line(f"{output.style('refused', 'bad')}  {line}")
         compared = f", {audit.compared} compared with the camera" if audit.compared else ""
         faults = [
             f"{len(paths)} {what}"
-            for paths, what in ((audit.bad, "bad"), (audit.missing, "missing"))
+            for paths, what in (
+                (audit.bad, "bad"),
+                (audit.missing, "missing"),
+                (audit.refused, "refused for their names"),
+            )
             if paths
         ]
         verdict = ", ".join(faults) or ("all good" if audit.checked else "nothing to check here")
@@ -352,7 +372,7 @@ def drift_text(drift_s: float) -> str:
 
 
 def _warn(output: Output, warnings: Sequence[str]) -> None:
-    for warning in warnings:
+    for warning in fold_lines(warnings):
         output.warning(warning)
 
 

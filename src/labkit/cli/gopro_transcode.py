@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from labkit.cli.frame import Result, current_output
+from labkit.cli.gopro_folding import fold_errors
 from labkit.cli.options import DryRun, Yes
 from labkit.cli.output import Output, format_bytes
 from labkit.errors import ExitCode, PartialError
@@ -52,14 +53,14 @@ def transcode(
     Every player and browser shows H.264. The conversion of GX010078.MP4 lies beside it as
     GX010078-h264.MP4. It keeps every frame, the sound, the telemetry (GPS), HiLights, the creation
     time and the place, in 8 bits, and is compared with its original before it gets its name. Clips
-    in H.264 are skipped, and so are those that are converted already: run it again after an
-    interruption.
+    in H.264 are skipped, and so are those that are converted already, with whatever options: run
+    it again after an interruption.
     """
     from labkit.gopro.encoders import EncoderChoice
     from labkit.gopro.transcode import plan_transcode
     from labkit.gopro.transcode import transcode as run
 
-    plan = plan_transcode(paths, replace=replace)
+    plan = plan_transcode(paths, replace=replace, max_height=max_height)
     if dry_run:
         return _planned(plan)
     output = current_output()
@@ -179,7 +180,9 @@ def _exit_code(failed: Sequence[Failed]) -> ExitCode:
 
 
 def _errors(failed: Sequence[Failed]) -> list[PartialError]:
-    return [
-        PartialError(f"{bad.path}: {bad.error.message}", hint=bad.error.hint, code=bad.error.code)
-        for bad in failed
-    ]
+    return fold_errors((str(bad.path), _with_path(bad)) for bad in failed)
+
+
+def _with_path(bad: Failed) -> PartialError:
+    message = f"{bad.path}: {bad.error.message}"
+    return PartialError(message, hint=bad.error.hint, code=bad.error.code)

@@ -50,6 +50,7 @@ class Audit:
         unfinished: Parts that wait for the next pull.
         missing: Files that a pull set out to bring and did not, and with a camera those of a
             plain pull's kinds that it has and no pull brought; each as FOLDER/NAME.
+        refused: What the camera lists and no pull will ever bring, and why.
     """
 
     checked: int
@@ -57,11 +58,12 @@ class Audit:
     bad: tuple[BadFile, ...]
     unfinished: tuple[str, ...]
     missing: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
 
     @property
     def is_good(self) -> bool:
-        """Whether something was checked, and all of it is there and whole."""
-        return self.checked > 0 and not (self.bad or self.missing)
+        """Whether something was checked, all of it is whole, and nothing is not here."""
+        return self.checked > 0 and not (self.bad or self.missing or self.refused)
 
 
 def verify(
@@ -98,6 +100,7 @@ def verify(
             task.advance(1)
     bad.extend(_group_faults(journal.groups, done.values()))
     compared = 0
+    refused: tuple[str, ...] = ()
     missing = {
         f"{entry.folder}/{entry.name}"
         for entry in journal.entries
@@ -106,13 +109,19 @@ def verify(
     if camera is not None:
         faulty = {one.path for one in bad}
         sound = [entry for entry in done.values() if entry.path not in faulty]
-        there = camera.with_pages(camera.listing()).files
+        listing = camera.with_pages(camera.listing())
+        there, refused = listing.files, listing.refused
         compared, found = _compare(destination, sound, there, camera, progress)
         bad.extend(found)
         missing.update(_never_pulled(there, journal.entries, camera.identity))
     unfinished = sorted(path for path in existing if path.endswith(_PART) and path not in done)
     return Audit(
-        len(done) + len(loose), compared, tuple(bad), tuple(unfinished), tuple(sorted(missing))
+        checked=len(done) + len(loose),
+        compared=compared,
+        bad=tuple(bad),
+        unfinished=tuple(unfinished),
+        missing=tuple(sorted(missing)),
+        refused=refused,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from labkit.errors import UsageError
 from labkit.gopro.clock import drift_s
@@ -60,6 +61,7 @@ class Camera:
         jobs: int = 1,
         wait_s: float = 0.0,
         need_list: bool = True,
+        answer_timeout_s: float | None = None,
         progress: Progress = SILENT,
     ) -> Camera:
         """Find the camera at `address` and the dialect that it speaks.
@@ -73,6 +75,7 @@ class Camera:
             wait_s: How long to wait for a camera that is busy or records.
             need_list: A camera that is busy, or has lost its list, is an error; else it is given
                 without a list.
+            answer_timeout_s: For an answer to begin, where it is less than `patience` grants.
             progress: Hears what is looked for.
 
         Raises:
@@ -82,7 +85,7 @@ class Camera:
             EmptyListError: It is a camera, but has no list to give.
         """
         progress.message(f"looking for a camera at {address}")
-        link = Link(address, patience=patience, jobs=jobs)
+        link = Link(address, patience=patience, jobs=jobs, answer_timeout_s=answer_timeout_s)
         order = _order(dialect, remembered)
         waited_s = 0.0
         while True:
@@ -175,7 +178,7 @@ class Camera:
     def url(self, file: ListedFile, name: str | None = None) -> str:
         """Give the URL of a listed file, or of another `name` in its folder."""
         path = file.path if name is None else f"{file.path.rpartition('/')[0]}/{name}"
-        return self.link.address.url(path)
+        return self.link.address.url(quote(path))
 
     def clock(self) -> tuple[CameraTime, float]:
         """Ask for the camera's clock: the time, and how far it is ahead of this computer's, in s.

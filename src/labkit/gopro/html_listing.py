@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urljoin, urlsplit
 
 from labkit.errors import UnreachableError
-from labkit.gopro.names import escaped, file_name_fault, folder_name_fault
+from labkit.gopro.names import escaped, file_name_fault
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
@@ -227,7 +227,7 @@ def _read_row(raw: _RawRow, base: SplitResult) -> ListingRow | str:
         return "it leads out of the folder"
     is_folder = segment.endswith("/") or raw.icon == "[DIR]" or "[DIRECTORY]" in raw.cells
     name = unquote(segment.removesuffix("/"))
-    fault = folder_name_fault(name) if is_folder else file_name_fault(name)
+    fault = file_name_fault(name)
     if fault is not None:
         return fault
     sizes = [size for cell in raw.cells if (size := parse_size(cell)) is not None]
@@ -249,10 +249,12 @@ def _segment_below(href: str, base: SplitResult) -> str | None:
         same_server = _server(target) == _server(base)
     except ValueError:
         return None
-    if not same_server or target.fragment or not target.path.startswith(base.path):
+    parent, slash, name = target.path.removesuffix("/").rpartition("/")
+    # Servers differ in what they encode, and in the case of its digits.
+    is_below = unquote(f"{parent}{slash}") == unquote(base.path)
+    if not same_server or target.fragment or not is_below or not name:
         return None
-    segment = target.path.removeprefix(base.path)
-    return None if "/" in segment.removesuffix("/") or segment in {"", "/"} else segment
+    return f"{name}/" if target.path.endswith("/") else name
 
 
 def _server(url: SplitResult) -> tuple[str, str | None, int | None, str | None]:

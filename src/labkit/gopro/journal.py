@@ -13,6 +13,7 @@ import sqlite3
 import threading
 from dataclasses import dataclass
 from enum import StrEnum, unique
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from labkit.errors import InputError
@@ -39,7 +40,7 @@ __all__ = [
 ]
 
 JOURNAL_NAME = ".labkit-gopro.sqlite3"
-_VERSION = 2
+_VERSION = 3
 _MINUTE_S = 60
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
@@ -74,7 +75,14 @@ CREATE TABLE IF NOT EXISTS pages (
     files TEXT NOT NULL,
     PRIMARY KEY (camera, folder)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS refused (
+    camera TEXT NOT NULL,
+    line TEXT NOT NULL,
+    PRIMARY KEY (camera, line)
+) WITHOUT ROWID;
 """
+# A hostile camera must not fill the disk; what goes beyond is told anew by each pull.
+_MOST_REFUSED = 10_000
 
 
 @unique
@@ -85,6 +93,8 @@ class EntryState(StrEnum):
     DONE = "done"
     GONE = "gone"
     """It was implied by another file or a group, and the camera does not have it."""
+    EMPTY = "empty"
+    """The camera has it, without a single byte. Its path is not reserved."""
 
 
 @dataclass(frozen=True, slots=True)  # a list can have 50,000 of them
@@ -213,7 +223,7 @@ class Journal:
 
     def _create(self) -> None:
         version = self._database.execute("PRAGMA user_version").fetchone()[0]
-        if version < _VERSION:  # version 1 had no pages
+        if version < _VERSION:  # 1 had no pages, 2 no refused lines
             with self._transaction():
                 for statement in _SCHEMA.strip().split(";\n"):
                     self._database.execute(statement)
@@ -312,9 +322,21 @@ class Journal:
                 for camera, folder, listed, files in rows
             )
 
+    def record_refused(self, camera: str, lines: Iterable[str]) -> None:
+        """Remember what was refused of the camera's list, so that it is told once."""
+        rows = [(camera, line) for line in islice(lines, _MOST_REFUSED)]
+        if rows:
+            with self._translated(), self._transaction():
+                self._database.executemany("INSERT OR REPLACE INTO refused VALUES (?, ?)", rows)
+
+    def refused(self) -> frozenset[tuple[str, str]]:
+        """Read what was refused of cameras' lists before: camera and line."""
+        with self._translated():
+            return frozenset(self._database.execute("SELECT camera, line FROM refused"))
+
     def content(self) -> JournalContent:
         """Read everything."""
-        return JournalContent(self.entries(), self.groups(), self.pages())
+        return JournalContent(self.entries(), self.groups(), self.pages(), self.refused())
 
     def dialect_of(self, address: str) -> str | None:
         """Which dialect the camera at `address` spoke last time."""
@@ -379,6 +401,7 @@ class JournalContent:
     entries: tuple[Entry, ...] = ()
     groups: tuple[RecordedGroup, ...] = ()
     pages: tuple[RecordedPage, ...] = ()
+    refused: frozenset[tuple[str, str]] = frozenset()
 
 
 def read_journal(destination: Path) -> JournalContent:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import string
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from labkit.gopro.errors import LayoutError
@@ -51,8 +50,8 @@ class Layout:
 
     def path(
         self, file: ListedFile, media: MediaName, taken_at: datetime | None, camera: str
-    ) -> PurePosixPath:
-        """Give the path of `file`, relative to the destination.
+    ) -> str:
+        """Give the path of `file`, relative to the destination, with slashes.
 
         Raises:
             LayoutError: The result is no safe path.
@@ -72,16 +71,16 @@ class Layout:
             literal + ("" if field is None else _value(field, form, values, taken_at))
             for literal, field, form in self.parts
         )
-        path = PurePosixPath(text)
-        for segment in path.parts:
+        segments = [segment for segment in text.split("/") if segment not in {"", "."}]
+        for segment in segments:
             fault = file_name_fault(segment)
-            if fault is not None or path.is_absolute():
+            if fault is not None:
                 raise LayoutError(
-                    f"the layout {self.text!r} makes {escaped(segment)} of {file.name}: "
-                    f"{fault or 'it leads out of the destination'}",
+                    f"the layout {self.text!r} makes {escaped(segment)} of {file.name}: {fault}",
                     hint=_FIELDS_HINT,
                 )
-        return path
+        # No pathlib here: it would keep every part of every path in memory for good.
+        return "/".join(segments)
 
 
 _FIELDS_HINT = f"the fields are {', '.join(f'{{{name}}}' for name in FIELDS)}"
@@ -90,7 +89,12 @@ _FIELDS_HINT = f"the fields are {', '.join(f'{{{name}}}' for name in FIELDS)}"
 def _value(field: str, form: str, values: dict[str, str], taken_at: datetime | None) -> str:
     if field != "date":
         return values[field]
-    return UNDATED if taken_at is None else taken_at.strftime(form or _DATE_FORMAT)
+    if taken_at is None:
+        return UNDATED
+    try:
+        return taken_at.strftime(form or _DATE_FORMAT)
+    except ValueError as error:
+        raise LayoutError(f"{{date:{form}}} is no format of a date", hint=_FIELDS_HINT) from error
 
 
 def parse_layout(text: str) -> Layout:
@@ -117,7 +121,8 @@ def parse_layout(text: str) -> Layout:
     return Layout(text, tuple(parts))
 
 
-def with_counter(path: PurePosixPath, count: int) -> PurePosixPath:
+def with_counter(path: str, count: int) -> str:
     """Give the path for the `count`-th file of one name: `GX010001.MP4` -> `GX010001-2.MP4`."""
-    stem, extension = split_name(path.name)
-    return path.with_name(f"{stem}-{count}" + (f".{extension}" if extension else ""))
+    folder, slash, name = path.rpartition("/")
+    stem, extension = split_name(name)
+    return f"{folder}{slash}{stem}-{count}" + (f".{extension}" if extension else "")

@@ -28,6 +28,7 @@ _MAX_LIST_BYTES = 64 * 1024 * 1024
 _MAX_CONTROL_BYTES = 1024 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _OK = 200
+_MOST_UNANSWERED = 2
 
 
 class NoAnswerError(LabkitError):
@@ -68,6 +69,7 @@ class Link:
         patience: Time-outs; see `labkit.transfer`.
         jobs: How many requests may be under way at once; more than one hangs some cameras.
         control_timeout_s: For a whole control request: sent to the wrong port it hangs.
+        answer_timeout_s: For an answer to begin; by default as long as a body may stall.
     """
 
     def __init__(
@@ -77,10 +79,14 @@ class Link:
         patience: Patience | None = None,
         jobs: int = 1,
         control_timeout_s: float = 5.0,
+        answer_timeout_s: float | None = None,
     ) -> None:
         self.address = address
         self.patience = patience or Patience()
-        self.control_timeout_s = control_timeout_s
+        self.answer_timeout_s = answer_timeout_s or self.patience.stall_timeout_s
+        self.control_timeout_s = min(control_timeout_s, answer_timeout_s or control_timeout_s)
+        # Requests without an answer, until there is a first one.
+        self._unanswered: int | None = 0
         self._slots = threading.BoundedSemaphore(jobs)
         self._session: requests.Session | None = None
 
@@ -147,6 +153,7 @@ class Link:
                 error = timeout
                 break
             except requests.Timeout as timeout:
+                self._count_silence()
                 raise NoAnswerError(f"{url} is not answered in time") from timeout
             except requests.ConnectionError as broken:
                 error = broken
@@ -154,10 +161,26 @@ class Link:
                 raise NoAnswerError(f"{url} is not answered with valid HTTP") from other
         raise _lost(url, self.address, error) from error
 
+    def _count_silence(self) -> None:
+        """Give a host up that takes connections and never answers.
+
+        One path may hang on a camera that answers another: a second one decides.
+        """
+        if self._unanswered is None:
+            return
+        self._unanswered += 1
+        if self._unanswered >= _MOST_UNANSWERED:
+            raise CameraUnreachableError(
+                f"{self.address} takes connections and does not answer",
+                hint="restart the camera; if that does not help, another device has its address: "
+                "join the camera's own wifi",
+                code="camera-silent",
+            )
+
     def _request_once(
         self, url: str, limit: int, timeout_s: float | None
     ) -> tuple[Answer, str | None]:
-        idle_s = self.patience.stall_timeout_s if timeout_s is None else timeout_s
+        idle_s = self.answer_timeout_s if timeout_s is None else timeout_s
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         import requests
 
@@ -170,6 +193,7 @@ class Link:
             allow_redirects=False,
             timeout=(self.patience.connect_timeout_s, idle_s),
         ) as response:
+            self._unanswered = None
             answer = Answer(
                 response.status_code,
                 response.headers.get("Content-Type", "").partition(";")[0].strip().lower(),

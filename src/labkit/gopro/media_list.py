@@ -21,7 +21,6 @@ from labkit.gopro.names import (
     companion_name,
     escaped,
     file_name_fault,
-    folder_name_fault,
     proxy_names,
 )
 
@@ -100,7 +99,7 @@ class _Reader:
             self.refused.append(f"folder {escaped(entry)}: it is no object")
             return
         folder = entry.get("d")
-        fault = folder_name_fault(folder)
+        fault = file_name_fault(folder)
         if fault is not None or not isinstance(folder, str):
             self.refused.append(f"folder {escaped(folder)}: {fault}")
             return

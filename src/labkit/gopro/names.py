@@ -10,6 +10,10 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum, unique
 from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
     "Kind",
@@ -18,7 +22,6 @@ __all__ = [
     "companion_name",
     "escaped",
     "file_name_fault",
-    "folder_name_fault",
     "kind_of",
     "parse_name",
     "proxy_names",
@@ -204,38 +207,42 @@ def proxy_names(name: str, *, same_stem: bool) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-# A name longer than this, or with other characters, comes from no camera. The limits also keep
-# it from looking like an option, a hidden file, a path or an escape sequence.
-_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", re.ASCII)
-_FOLDER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,31}", re.ASCII)
-_DEVICE_NAME = re.compile(r"(?:CON|PRN|AUX|NUL|COM[1-9]|LPT[1-9])(?:\..*)?", re.IGNORECASE)
+# Room for `.part` and a counter within the 255 bytes of every file system.
+_MOST_BYTES = 200
+_RESERVED = frozenset('/\\<>:"|?*')
+# A server that decodes a path twice would take it for another one.
+_ENCODED = re.compile(r"%[0-9a-f]{2}", re.IGNORECASE | re.ASCII)
+_DEVICE_NAME = re.compile(
+    r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[1-9\u00b9\u00b2\u00b3]) *(?:\..*)?",
+    re.IGNORECASE,
+)
+
+
+_NAME_FAULTS: tuple[tuple[Callable[[str], object], str], ...] = (
+    (lambda name: not name, "it is empty"),
+    (
+        lambda name: not name.isprintable() or "\ufffd" in name,
+        "it has characters that cannot be shown",
+    ),
+    (lambda name: not _RESERVED.isdisjoint(name), 'one of / \\ < > : " | ? * is in it'),
+    (_ENCODED.search, "it hides a character behind a percent sign"),
+    (lambda name: name[0] in ".- ", "it begins with a dot, a hyphen or a space"),
+    (lambda name: name[-1] in ". ", "it ends with a dot or a space"),
+    (lambda name: len(name.encode()) > _MOST_BYTES, f"it is longer than {_MOST_BYTES} bytes"),
+    (_DEVICE_NAME.fullmatch, "it is the name of a device on Windows"),
+)
 
 
 def file_name_fault(name: object) -> str | None:
-    """Say why `name` must not become a file on this computer; None when it may.
+    """Say why `name` must not become a file or folder on this computer; None when it may.
 
-    A name is refused, never repaired: two different names could meet in the repaired one.
+    It must be one plain part of a path on every system (a library moves from disk to disk), and
+    must not look like an option, a hidden file or a sequence that drives a terminal. A name is
+    refused, never repaired: two different names could meet in the repaired one.
     """
     if not isinstance(name, str):
         return "it is no text"
-    if not _FILE_NAME.fullmatch(name):
-        return "only letters, digits, dot, hyphen and underscore can be in it, at most 100 of them"
-    if name.endswith("."):
-        return "it ends with a dot"
-    if _DEVICE_NAME.fullmatch(name):
-        return "it is the name of a device on Windows"
-    return None
-
-
-def folder_name_fault(name: object) -> str | None:
-    """Say why `name` must not become a folder on this computer; None when it may."""
-    if not isinstance(name, str):
-        return "it is no text"
-    if not _FOLDER_NAME.fullmatch(name):
-        return "only letters, digits, hyphen and underscore can be in it, at most 32 of them"
-    if _DEVICE_NAME.fullmatch(name):
-        return "it is the name of a device on Windows"
-    return None
+    return next((fault for is_faulty, fault in _NAME_FAULTS if is_faulty(name)), None)
 
 
 def escaped(value: object) -> str:

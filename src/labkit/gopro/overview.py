@@ -106,7 +106,7 @@ def overview(
     planned = {(one.file.folder, one.file.name): one for one in plan.files}
     to_pull = [one for one in plan.to_do if one.action is Action.FETCH]
     group_sizes = {(group.folder, group.name): group.total_bytes for group in listing.groups}
-    missing = _bytes_of([one.file for one in to_pull], group_sizes)
+    missing = plan.bytes_expected
     largest = max(to_pull, key=lambda one: expected_bytes(one.file), default=None)
     speed = None if largest is None else measure_speed(camera, largest.file)
     sets = gather_sets(listing.files)
@@ -137,7 +137,8 @@ def _summary(
     length: float | None,
 ) -> ClipSummary:
     files = (*media_set.files, *media_set.companions)
-    wanted = [planned[file.folder, file.name] for file in files if _key(file) in planned]
+    plans = [planned[_key(file)] for file in files if _key(file) in planned]
+    wanted = [one for one in plans if one.action is not Action.EMPTY]
     have = sum(one.action is Action.HAVE for one in wanted)
     chapters = {parse_name(file.name).chapter for file in media_set.files}
     return ClipSummary(

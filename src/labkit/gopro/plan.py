@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum, unique
 from typing import TYPE_CHECKING
+from unicodedata import normalize
 
 from labkit.gopro.clips import gather_sets
 from labkit.gopro.clock import clock_doubt, shifted
@@ -19,11 +20,10 @@ from labkit.gopro.selection import Selection, select, wanted_files
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
-    from pathlib import PurePosixPath
 
     from labkit.gopro.clips import MediaSet
     from labkit.gopro.layout import Layout
-    from labkit.gopro.listing import FolderPage, ListedFile, MediaListing
+    from labkit.gopro.listing import FolderPage, ListedFile, ListedGroup, MediaListing
     from labkit.gopro.names import MediaName
 
 __all__ = ["Action", "Plan", "PlanOptions", "PlannedFile", "plan_pull"]
@@ -43,6 +43,8 @@ class Action(StrEnum):
     """The camera still writes it."""
     GONE = "gone"
     """An earlier run found that the camera does not have it."""
+    EMPTY = "empty"
+    """It has no bytes, as an earlier run found already."""
 
 
 @dataclass(frozen=True)
@@ -105,23 +107,49 @@ class Plan:
         refused: Entries of the list that must not become files.
         warnings: What is odd, but stops nothing.
         dropped: Paths of planned entries in the journal that nothing stands for any more.
+        told: Which of `refused` an earlier run has told of.
+        group_bytes: Folder and group -> bytes to come of its files, known only together.
     """
 
     files: tuple[PlannedFile, ...]
     refused: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
+    told: frozenset[str] = frozenset()
+    group_bytes: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+    @property
+    def newly_refused(self) -> tuple[str, ...]:
+        """What is refused and no earlier run has told of."""
+        return tuple(line for line in self.refused if line not in self.told)
 
     @property
     def to_do(self) -> tuple[PlannedFile, ...]:
         """The files that need work."""
-        idle = {Action.HAVE, Action.POSTPONE, Action.GONE}
+        idle = {Action.HAVE, Action.POSTPONE, Action.GONE, Action.EMPTY}
         return tuple(planned for planned in self.files if planned.action not in idle)
 
     @property
     def bytes_to_fetch(self) -> int:
-        """Bytes to come, as far as the list tells."""
+        """Bytes to come, as far as the list tells them file by file."""
         return sum(expected_bytes(p.file) for p in self.files if p.action is Action.FETCH)
+
+    @property
+    def bytes_expected(self) -> int:
+        """Bytes to come, as far as the list tells them file by file or for whole groups."""
+        return self.bytes_to_fetch + sum(self.group_bytes.values())
+
+    @property
+    def unsized(self) -> tuple[PlannedFile, ...]:
+        """The files to come that are not in `bytes_expected`."""
+        return tuple(
+            planned
+            for planned in self.files
+            if planned.action is Action.FETCH
+            and planned.file.size is None
+            and planned.file.size_range is None
+            and (planned.file.folder, planned.file.group) not in self.group_bytes
+        )
 
 
 def expected_bytes(file: ListedFile) -> int:
@@ -139,6 +167,7 @@ def plan_pull(
     existing: Mapping[str, int] | None = None,
     now: datetime | None = None,
     shown: Iterable[FolderPage] = (),
+    told: Iterable[str] = (),
 ) -> Plan:
     """Plan a pull.
 
@@ -150,6 +179,7 @@ def plan_pull(
         now: The computer's wall clock, to judge the camera's; None judges nothing.
         shown: Folder pages as the camera shows them now: a file that an earlier run did not find
             and that stands there is tried again.
+        told: Refused entries of the list that an earlier run has told of.
 
     Raises:
         LayoutError: The layout is wrong, or makes two files of different names meet.
@@ -167,7 +197,15 @@ def plan_pull(
     warnings.extend(_unshifted(files, options))
     if now is not None:
         warnings.extend(_clock_warnings(files, now))
-    return Plan(tuple(files), listing.refused, tuple(warnings), planner.dropped())
+    still_refused = frozenset(told).intersection(listing.refused)
+    return Plan(
+        files=tuple(files),
+        refused=listing.refused,
+        warnings=tuple(warnings),
+        dropped=planner.dropped(),
+        told=still_refused,
+        group_bytes=_group_bytes(listing.groups, files),
+    )
 
 
 class _Planner:
@@ -182,30 +220,36 @@ class _Planner:
     ) -> None:
         self.options = options
         self.layout = layout
-        self.existing = {path.casefold(): size for path, size in existing.items()}
+        self.existing = {_folded(path): size for path, size in existing.items()}
         self.known: dict[tuple[str, str], list[Entry]] = defaultdict(list)
         # What a run never began has no path yet: the layout may be another one by now.
-        begun = [e for e in entries if e.camera != options.camera or self._is_begun(e)]
+        placed = [e for e in entries if e.state is not EntryState.EMPTY]
+        begun = [e for e in placed if e.camera != options.camera or self._is_begun(e)]
         for entry in begun:
             if entry.camera == options.camera:
                 self.known[entry.folder, entry.name].append(entry)
         # Planned entries keep their paths only while their files are still listed.
-        self.taken = {e.path.casefold() for e in begun}
+        self.taken = {_folded(e.path) for e in begun}
         self.planned = {
             e.path for e in entries if e.camera == options.camera and e.state is EntryState.PLANNED
+        }
+        self.empty = {
+            (e.folder, e.name, e.created)
+            for e in entries
+            if e.state is EntryState.EMPTY and e.camera == options.camera
         }
         self.used: set[str] = set()
         self.shown: frozenset[tuple[str, str]] = frozenset()
         self.rendered: dict[str, str] = {}
 
     def _is_begun(self, entry: Entry) -> bool:
-        path = entry.path.casefold()
+        path = _folded(entry.path)
         is_here = path in self.existing or f"{path}.part" in self.existing
         return entry.state is not EntryState.PLANNED or is_here
 
     def plan_set(self, media_set: MediaSet[ListedFile]) -> list[PlannedFile]:
         """Plan the wanted files of one recording; all of it waits while the camera writes it."""
-        growing = any(file.is_growing for file in media_set.files)
+        growing = any(file.is_growing and not self._is_empty(file) for file in media_set.files)
         main = media_set.files[0].name
         return [
             self.plan_file(file, media_set.clip, main, growing=growing)
@@ -222,23 +266,28 @@ class _Planner:
             action = self._action_of(entry, file)
         else:
             path = self._free_path(base)
-            entry = _entry(file, path, self.options.camera)
-            action = Action.COMPARE if path.casefold() in self.existing else Action.FETCH
+            state = EntryState.EMPTY if self._is_empty(file) else EntryState.PLANNED
+            entry = _entry(file, path, self.options.camera, state)
+            action = Action.COMPARE if _folded(path) in self.existing else Action.FETCH
         self.used.add(entry.path)
-        if growing and action is not Action.HAVE:
-            action = Action.POSTPONE
+        if action is not Action.HAVE and (growing or file.is_growing):
+            action = Action.POSTPONE if growing or not self._is_empty(file) else Action.EMPTY
         return PlannedFile(file, entry.path, taken_at, clip, main, action, entry)
 
     def dropped(self) -> tuple[str, ...]:
         """The paths of planned entries whose files are not wanted or not listed any more."""
-        kept = {path for path in self.planned if path.casefold() in self.existing}
+        kept = {path for path in self.planned if _folded(path) in self.existing}
         return tuple(sorted(self.planned - self.used - kept))
+
+    def _is_empty(self, file: ListedFile) -> bool:
+        """Whether an earlier run found it without a byte: then the camera does not write it."""
+        return (file.folder, file.name, file.created) in self.empty
 
     def _action_of(self, entry: Entry, file: ListedFile) -> Action:
         if entry.state is EntryState.GONE:
             is_back = (file.folder, file.name.upper()) in self.shown
             return Action.FETCH if is_back else Action.GONE
-        size = self.existing.get(entry.path.casefold())
+        size = self.existing.get(_folded(entry.path))
         if size is None:
             pulled = entry.state is EntryState.DONE
             return Action.HAVE if pulled and self.options.new_only else Action.FETCH
@@ -247,23 +296,23 @@ class _Planner:
             return Action.COMPARE  # changed here since: it is not overwritten
         return Action.HAVE if entry.state is EntryState.DONE else Action.RECORD
 
-    def _free_path(self, base: PurePosixPath) -> str:
+    def _free_path(self, base: str) -> str:
         """Give a path that no entry of the journal has: `NAME`, then `NAME-2` and so on."""
         path, count = base, 1
-        while str(path).casefold() in self.taken:
+        while _folded(path) in self.taken:
             count += 1
             path = with_counter(base, count)
-        self.taken.add(str(path).casefold())
-        return str(path)
+        self.taken.add(_folded(path))
+        return path
 
-    def _check_layout(self, base: PurePosixPath, file: ListedFile) -> None:
+    def _check_layout(self, base: str, file: ListedFile) -> None:
         """Refuse a layout that gives one path to files of different names.
 
         Files of the same name (in two folders, or after a format) are no fault of the layout:
         they get a number.
         """
-        first = self.rendered.setdefault(str(base).casefold(), file.name)
-        if first.casefold() != file.name.casefold():
+        first = self.rendered.setdefault(_folded(base), file.name)
+        if _folded(first) != _folded(file.name):
             raise LayoutError(
                 f"the layout {self.options.layout!r} gives the same path, {base}, to {first} and "
                 f"{file.name}",
@@ -272,7 +321,12 @@ class _Planner:
             )
 
 
-def _entry(file: ListedFile, path: str, camera: str) -> Entry:
+def _folded(path: str) -> str:
+    """Give what paths have in common that some file system takes for the same."""
+    return path.casefold() if path.isascii() else normalize("NFC", path).casefold()
+
+
+def _entry(file: ListedFile, path: str, camera: str, state: EntryState) -> Entry:
     return Entry(
         path=path,
         camera=camera,
@@ -281,7 +335,27 @@ def _entry(file: ListedFile, path: str, camera: str) -> Entry:
         listed_bytes=file.size,
         created=file.created,
         group=file.group,
+        state=state,
     )
+
+
+def _group_bytes(
+    groups: Iterable[ListedGroup], files: Iterable[PlannedFile]
+) -> dict[tuple[str, str], int]:
+    """What is to come of groups: the listed sum without what is here; all members are planned."""
+    members: dict[tuple[str, str], list[PlannedFile]] = defaultdict(list)
+    for planned in files:
+        if planned.file.group is not None:
+            members[planned.file.folder, planned.file.group].append(planned)
+    to_come: dict[tuple[str, str], int] = {}
+    for group in groups:
+        planned_members = members[group.folder, group.name]
+        if group.total_bytes is None or len(planned_members) < len(group.names):
+            continue
+        if any(planned.action is Action.FETCH for planned in planned_members):
+            here = (p.entry.size_bytes or 0 for p in planned_members if p.action is Action.HAVE)
+            to_come[group.folder, group.name] = max(0, group.total_bytes - sum(here))
+    return to_come
 
 
 def _unshifted(files: Iterable[PlannedFile], options: PlanOptions) -> list[str]:

@@ -50,6 +50,7 @@ class PullResult:
         postponed: Files that the camera still writes.
         not_tried: Files that were left when the run had to stop.
         left_out: Files that turned out to be larger than wanted.
+        empty: Files without a byte, as an earlier pull found already.
         failed: Files that did not come, with the reason.
         warnings: What needs attention.
         received_bytes: Bytes that came over the network.
@@ -63,6 +64,7 @@ class PullResult:
     postponed: tuple[PlannedFile, ...]
     not_tried: tuple[PlannedFile, ...]
     left_out: tuple[PlannedFile, ...]
+    empty: tuple[PlannedFile, ...]
     failed: tuple[Failure, ...]
     warnings: tuple[str, ...]
     received_bytes: int
@@ -70,8 +72,8 @@ class PullResult:
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing is left to do."""
-        return not (self.failed or self.postponed or self.not_tried or self.plan.refused)
+        """Whether nothing is left to do, and nothing is refused that was not told before."""
+        return not (self.failed or self.postponed or self.not_tried or self.plan.newly_refused)
 
 
 @dataclass(frozen=True)
@@ -109,10 +111,17 @@ def plan_for(
     existing = scan(destination)
     listing = camera.listing()
     now = datetime.now().astimezone().replace(tzinfo=None)
+    told = [line for of, line in journal.refused if of == camera.identity]
 
     def plan(found: MediaListing, shown: Iterable[FolderPage] = ()) -> Plan:
         return plan_pull(
-            found, options, entries=journal.entries, existing=existing, now=now, shown=shown
+            found,
+            options,
+            entries=journal.entries,
+            existing=existing,
+            now=now,
+            shown=shown,
+            told=told,
         )
 
     if not (camera.has_leftovers and _COMPANIONS & options.selection.kinds):
@@ -171,6 +180,7 @@ def pull(
         survey = plan_for(camera, destination, options.plan, journal.content())
         plan, listing = survey.plan, survey.listing
         journal.record_pages(camera.identity, survey.pages)
+        journal.record_refused(camera.identity, plan.newly_refused)
         if plan.to_do:
             journal.record_groups(camera.identity, listing.groups)
         use_turbo = options.turbo and bool(plan.to_do)
@@ -198,6 +208,7 @@ def pull(
         postponed=tuple(outcome.postponed),
         not_tried=tuple(outcome.not_tried),
         left_out=tuple(outcome.left_out),
+        empty=tuple(outcome.empty),
         failed=tuple(outcome.failed),
         warnings=(*plan.warnings, *outcome.warnings, *sums),
         received_bytes=outcome.received_bytes,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
 from labkit.errors import LabkitError
@@ -91,6 +90,7 @@ class Outcome:
     postponed: list[PlannedFile] = field(default_factory=list)
     not_tried: list[PlannedFile] = field(default_factory=list)
     left_out: list[PlannedFile] = field(default_factory=list)
+    empty: list[PlannedFile] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     received_bytes: int = 0
@@ -129,6 +129,8 @@ class Run:
         """Go through the plan's files; what fails is noted, and the next one is tried."""
         fetches = [p.entry for p in plan.files if p.action is Action.FETCH]
         self.journal.plan(fetches, plan.dropped)
+        waiting = (p for p in plan.files if p.action is Action.POSTPONE and p.file.is_growing)
+        self.journal.record(replace(p.entry, state=EntryState.EMPTY) for p in waiting)
         self._warn_of_room(plan, progress)
         expected = plan.bytes_to_fetch
         count = len(plan.to_do)
@@ -162,12 +164,15 @@ class Run:
             self.outcome.skipped.append(planned)
         elif planned.action is Action.GONE:
             self.outcome.gone.append(planned)
+        elif planned.action is Action.EMPTY:
+            self.outcome.empty.append(planned)
         elif planned.action is Action.POSTPONE:
             self._postpone(planned, progress)
 
     def _postpone(self, planned: PlannedFile, progress: Progress) -> None:
         self.outcome.postponed.append(planned)
-        self._absent_mains.add((planned.file.folder, planned.main))
+        if planned.file.companion is None:
+            self._absent_mains.add((planned.file.folder, planned.main))
         progress.message(f"{planned.file.name}: the camera still writes it; the next pull takes it")
 
     # -- one file
@@ -201,8 +206,13 @@ class Run:
 
     def _note_failure(self, planned: PlannedFile, error: LabkitError, progress: Progress) -> None:
         with self._lock:
+            if error.code == "empty-file" and planned.entry.state is EntryState.EMPTY:
+                self.outcome.empty.append(planned)
+                return
             if error.code in {"size-differs", "empty-file"}:
                 self._postpone(planned, progress)
+                if error.code == "empty-file":
+                    self.journal.record([replace(planned.entry, state=EntryState.EMPTY)])
                 return
             self.outcome.failed.append(Failure(planned.file.folder, planned.file.name, error))
             if isinstance(error, HostUnreachableError):
@@ -271,10 +281,10 @@ class Run:
         """Give a file another path, because something else lies at its own."""
         with self._lock:
             taken = {entry.path.casefold() for entry in self.journal.entries()}
-            base, count = PurePosixPath(planned.path), 1
+            count = 1
             while True:
                 count += 1
-                path = str(with_counter(base, count))
+                path = with_counter(planned.path, count)
                 target = self._target(path)
                 if path.casefold() not in taken and not target.exists():
                     break
@@ -381,6 +391,7 @@ class Run:
         """Say what speaks against the part."""
         size = part.stat().st_size
         if size == 0:
+            part.unlink()
             raise TransferError(f"{planned.file.name} is empty", code="empty-file")
         if self.options.verify == "off":
             return None
@@ -428,7 +439,7 @@ class Run:
 
     def _warn_of_room(self, plan: Plan, progress: Progress) -> None:
         free = free_bytes(self.destination)
-        need = plan.bytes_to_fetch
+        need = plan.bytes_expected
         if free is not None and need > free:
             progress.warning(
                 f"{self.destination} has {free} bytes free, {need} are to come: "

@@ -89,10 +89,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that needs no conversion, and why."""
+    """A file that needs no conversion, and why; `conversion` is the one that is there already."""
 
     path: Path
     reason: str
+    conversion: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -130,15 +131,20 @@ class TranscodeResult:
     failed: tuple[Failed, ...]
 
 
-def plan_transcode(paths: Iterable[Path], *, replace: bool = False) -> TranscodePlan:
+def plan_transcode(
+    paths: Iterable[Path], *, replace: bool = False, max_height: int | None = None
+) -> TranscodePlan:
     """Look at files, and at the videos in folders and below, and decide what to convert.
 
     A conversion lies beside its source, as `NAME-h264.MP4`. One that is there already and fits
-    its source is skipped, so a second run goes on where the first ended.
+    its source is skipped, whatever its quality, so a second run goes on where the first ended;
+    such a conversion has no line of its own, unless it was named.
 
     Args:
         paths: Files and folders.
         replace: Put the conversion in the place of its source.
+        max_height: What will be asked of `transcode`: a conversion that is there already and
+            higher is skipped with a word on that.
 
     Raises:
         InputError: One of `paths` does not exist.
@@ -146,9 +152,10 @@ def plan_transcode(paths: Iterable[Path], *, replace: bool = False) -> Transcode
     jobs: list[Job] = []
     skipped: list[Skipped] = []
     failed: list[Failed] = []
+    paths = [path.resolve() for path in paths]
     for path in _videos(paths):
         try:
-            decision = _decide(path, replace=replace)
+            decision = _decide(path, replace=replace, max_height=max_height)
         except LabkitError as error:
             failed.append(Failed(path, error))
         except OSError as error:
@@ -158,13 +165,18 @@ def plan_transcode(paths: Iterable[Path], *, replace: bool = False) -> Transcode
                 jobs.append(decision)
             else:
                 skipped.append(decision)
-    return TranscodePlan(tuple(jobs), tuple(skipped), tuple(failed))
+    conversions = {skip.conversion for skip in skipped}.difference(paths)
+    return TranscodePlan(
+        tuple(jobs),
+        tuple(skip for skip in skipped if skip.path not in conversions),
+        tuple(failed),
+    )
 
 
 def _videos(paths: Iterable[Path]) -> Iterator[Path]:
     """Each video once, in the order of the arguments; within a folder in the order of names."""
     seen: set[Path] = set()
-    for path in [path.resolve() for path in paths]:
+    for path in paths:
         if path.is_dir():
             inside = sorted(path.rglob("*"))
             found = [file for file in inside if kind_of(file.name) is Kind.VIDEO and file.is_file()]
@@ -178,7 +190,7 @@ def _videos(paths: Iterable[Path]) -> Iterator[Path]:
                 yield file
 
 
-def _decide(path: Path, *, replace: bool) -> Job | Skipped:
+def _decide(path: Path, *, replace: bool, max_height: int | None) -> Job | Skipped:
     movie = read_movie(path)
     pictures = [track for track in movie.tracks if track.handler == "vide"]
     if not pictures:
@@ -196,11 +208,21 @@ def _decide(path: Path, *, replace: bool) -> Job | Skipped:
         return job
     problem = _fault_of_existing(job)
     if problem is None:
-        return Skipped(path, f"{target.name} is there already")
+        return Skipped(path, _there_already(target, max_height), target)
     raise RefusedError(
         f"{target} is there and is no conversion of it: {problem.reason}",
         hint="move that file away, or remove it",
         code="target-exists",
+    )
+
+
+def _there_already(target: Path, max_height: int | None) -> str:
+    video = read_movie(target).video
+    if max_height is None or video is None or video.height <= max_height:
+        return f"{target.name} is there already"
+    return (
+        f"{target.name} is there already, with {video.height} lines; move it away to convert it "
+        f"anew with {max_height}"
     )
 
 
@@ -367,6 +389,7 @@ class _Run:
             complaints = run_ffmpeg(
                 command, on_time=lambda done: task.reach(min(done, total)), pass_fds=lock
             )
+            task.reach(total)  # ffmpeg's last word is the time of a packet before the end
         if complaints and job.replaces:
             # ffmpeg paints over what it cannot decode: the count of frames stays right.
             raise EncodeError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from labkit.gopro.dialects.protocol import Probe, seen
 from labkit.gopro.errors import NotSupportedError
@@ -139,7 +140,7 @@ def _listed(root: str, folder: str, row: ListingRow) -> ListedFile:
 
 def _page(link: Link, path: str) -> tuple[Listing | None, Probe]:
     try:
-        answer = link.get_list(path)
+        answer = link.get_list(quote(path))
     except NoAnswerError as error:
         return None, Probe(saw=error.message)
     if answer.status in _BUSY:

@@ -7,6 +7,7 @@ port a HERO9 lets them hang. Source: the `gpControl` schemas that the cameras th
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from labkit.gopro.clock import CameraTime, legacy_date_bytes, parse_legacy_date
 from labkit.gopro.dialects.protocol import (
@@ -62,7 +63,7 @@ class Legacy:
 
     def read_duration(self, link: Link, file: ListedFile) -> float | None:
         """Ask `/gp/gpMediaMetadata` in its second form, which HERO5 and later know."""
-        path = f"/gp/gpMediaMetadata?p={file.folder}/{file.name}&t=v4info"
+        path = f"/gp/gpMediaMetadata?p={quote(file.folder)}/{quote(file.name)}&t=v4info"
         return duration_of(read_optional_json(link, path))
 
     def set_turbo(self, link: Link, *, on: bool) -> None:

@@ -6,6 +6,7 @@ Source of all paths: GoPro's specification (OpenGoPro, HTTP 2.0).
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from labkit.gopro.clock import open_gopro_date_query, parse_open_gopro_date
 from labkit.gopro.dialects.legacy import Legacy
@@ -68,7 +69,7 @@ class OpenGoPro:
 
     def read_duration(self, link: Link, file: ListedFile) -> float | None:
         """Ask `/gopro/media/info`; the slash in the path must stay a slash."""
-        path = f"/gopro/media/info?path={file.folder}/{file.name}"
+        path = f"/gopro/media/info?path={quote(file.folder)}/{quote(file.name)}"
         return duration_of(read_optional_json(link, path))
 
     def set_turbo(self, link: Link, *, on: bool) -> None:

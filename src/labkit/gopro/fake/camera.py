@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from labkit.gopro.address import Address
 from labkit.gopro.fake.bodies import answer_file
-from labkit.gopro.fake.card import Card
+from labkit.gopro.fake.card import Card, with_stubs
 from labkit.gopro.fake.lists import media_document
 from labkit.gopro.fake.pages import folder_page, root_page
 from labkit.gopro.fake.server import Pause, RawServer, head
@@ -71,9 +72,9 @@ class FakeCamera:
         stall_s: float = 60.0,
         port: int = 0,
     ) -> None:
-        self.card = card
         self.dialect = dialect
         self.faults = frozenset(faults)
+        self.card = with_stubs(card) if "F25" in self.faults else card
         self.markup: Markup = markup
         self.pages = pages
         self.serial = serial
@@ -222,7 +223,7 @@ class FakeCamera:
     def _below(
         self, request: Request, rest: str, files: list[CardFile], count: int
     ) -> Iterable[Piece]:
-        folder, slash, name = rest.partition("/")
+        folder, slash, name = unquote(rest).partition("/")
         if name:
             return self._file(request, folder, name, count)
         if not self.pages and self.dialect != "html":
@@ -311,7 +312,7 @@ class FakeCamera:
             return _reply(400, b"{}", "application/json")
         if "F37" in self.faults:
             return _not_found()
-        folder, _, name = request.query.partition("=")[2].partition("&")[0].partition("/")
+        folder, _, name = unquote(request.query.partition("=")[2].partition("&")[0]).partition("/")
         file = self.card.find(folder, name)
         if file is None:
             return _not_found()

@@ -14,7 +14,7 @@ from labkit.gopro.names import Kind, Naming, companion_name, kind_of, parse_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Card", "CardFile", "made_up_card", "read_card"]
+__all__ = ["Card", "CardFile", "made_up_card", "read_card", "with_stubs"]
 
 _FIRST_TIME = 1_718_442_000  # 2024-06-15 09:00:00 on the camera's clock
 _HIDDEN = frozenset({Kind.PROXY, Kind.THUMB, Kind.AUDIO})
@@ -163,6 +163,14 @@ def made_up_card(*, scale: int = 1) -> Card:
         add("100GOPRO", f"G001{number:04d}.JPG", frame, 60)
     clip("101GOPRO", 1, 10, 24 * 60, 400 * kilo)  # the same name in another folder
     return Card(files)
+
+
+def with_stubs(card: Card) -> Card:
+    """Add what aborted recordings leave: an empty clip, one of a few bytes with a larger proxy."""
+    clip, proxy = make_mp4(20_000, seed=1), make_mp4(50_000, seed=2)
+    stubs = {"GX010020.MP4": b"", "GX010021.MP4": clip[:5_000], "GL010021.LRV": proxy}
+    added = [CardFile("100GOPRO", name, content) for name, content in stubs.items()]
+    return Card([*card.files, *added])
 
 
 _FOLDER = re.compile(r"\d{3}[A-Z_]{5}")

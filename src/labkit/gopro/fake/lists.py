@@ -28,7 +28,8 @@ HOSTILE_NAMES: tuple[object, ...] = (
     "NUL.JPG",
     "com1.mp4",
     "\x1b[31mred.JPG",
-    "gr\u00fc\u00df.JPG",
+    "gr\u00fc\u00df\u202egpj.JPG",
+    "what?.JPG",
     None,
     7,
 )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from html import escape
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,7 +31,9 @@ _HOSTILE = (
 
 def root_page(path: str, folders: Iterable[str], markup: Markup) -> bytes:
     """Build the page that shows the folders below `path`."""
-    rows = [(f"{folder}/", f"{folder}/", "01-Jan-2024 00:00", None) for folder in folders]
+    rows = [
+        (f"{quote(folder)}/", f"{escape(folder)}/", "01-Jan-2024 00:00", None) for folder in folders
+    ]
     return _page(path, rows, markup)
 
 
@@ -37,7 +41,9 @@ def folder_page(
     path: str, files: Iterable[CardFile], markup: Markup, *, hostile: bool = False
 ) -> bytes:
     """Build the page of a folder's files, with hostile links among them where asked for."""
-    rows: list[_Row] = [(file.name, file.name, _date(file.created), file.size) for file in files]
+    rows: list[_Row] = [
+        (quote(file.name), escape(file.name), _date(file.created), file.size) for file in files
+    ]
     if hostile:
         rows += [(href, text, "01-Jan-2024 00:00", 1000) for href, text in _HOSTILE]
     return _page(path, rows, markup)
