@@ -1,30 +1,78 @@
-"""What the head of an answer says of a file: take it, wait, give up, or begin anew."""
+"""The answer to a request, and what its head says of a file: take it, wait, give up, begin anew.
+
+Every way in which an attempt to get an answer can fail is one of three errors, so that the caller
+need not know which library made the request:
+
+* `AttemptError`: another attempt may cure it (no connection, a stall, a connection that broke);
+* `NotHttpError`, a kind of it: what came was no HTTP response;
+* `BadRequestError`: no attempt will ever cure it (an address that cannot be requested).
+"""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from labkit.errors import PartialError, RefusedError, UnreachableError
 
 if TYPE_CHECKING:
-    from labkit.http_get import Answer
+    from collections.abc import Iterator, Mapping
 
 __all__ = [
+    "Answer",
+    "AttemptError",
+    "BadRequestError",
     "BusyError",
     "ChangedError",
     "GoneError",
     "HostUnreachableError",
+    "NotHttpError",
     "TransferError",
     "WaitError",
     "check_status",
     "total_of",
+    "without_overlap",
 ]
 
 _BUSY_STATUSES = frozenset({409, 429, 500, 502, 503, 504})
 _GONE_STATUSES = frozenset({404, 410})
 _OK, _PARTIAL_CONTENT = 200, 206
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to a request.
+
+    Attributes:
+        status: The HTTP status.
+        headers: Its headers; ask for names in lower case.
+        body: The body's pieces; raises AttemptError where it stalls or its connection breaks. A
+            piece may be gone once the next one is asked for.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: Iterator[bytes | memoryview]
+
+    @property
+    def is_redirect(self) -> bool:
+        """Whether it sends elsewhere."""
+        return self.status in _REDIRECTS
+
+
+class AttemptError(Exception):
+    """An attempt failed in a way that another attempt may cure."""
+
+
+class NotHttpError(AttemptError):
+    """What came was no HTTP response."""
+
+
+class BadRequestError(Exception):
+    """The request cannot be made at all."""
 
 
 class TransferError(PartialError):
@@ -84,18 +132,32 @@ def check_status(answer: Answer, name: str) -> None:
 def total_of(answer: Answer, start: int) -> int | None:
     """Read the file's whole size from a response to a request from offset `start`."""
     if answer.status == _PARTIAL_CONTENT:
-        match = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+        match = _CONTENT_RANGE.fullmatch(answer.headers.get("content-range", ""))
         if match is None or int(match[1]) != start:
             raise ChangedError("the server answers a range that was not asked for")
         return int(match[3])
-    length = answer.headers.get("Content-Length", "")
-    if "Transfer-Encoding" in answer.headers or not length.isdecimal():
+    length = answer.headers.get("content-length", "")
+    if "transfer-encoding" in answer.headers or not length.isdecimal():
         return None
     return int(length)
 
 
+def without_overlap(
+    received: bytes | memoryview, overlap: bytes
+) -> tuple[bytes | memoryview, bytes]:
+    """Take off what was there before; returns the fresh bytes and the rest of the overlap.
+
+    Raises:
+        ChangedError: The server has something else there.
+    """
+    common = min(len(received), len(overlap))
+    if received[:common] != overlap[:common]:
+        raise ChangedError("what was there before is not what the server has")
+    return received[common:], overlap[common:]
+
+
 def _check_encoding(answer: Answer, name: str) -> None:
-    encoding = answer.headers.get("Content-Encoding", "identity")
+    encoding = answer.headers.get("content-encoding", "identity")
     if encoding != "identity":
         raise TransferError(
             f"{name}: the server compresses the file ({encoding}) although asked "

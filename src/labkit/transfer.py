@@ -24,23 +24,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from labkit.http_answer import (
+    AttemptError,
+    BadRequestError,
     BusyError,
     ChangedError,
     GoneError,
     HostUnreachableError,
+    NotHttpError,
     TransferError,
     WaitError,
     check_status,
     total_of,
+    without_overlap,
 )
-from labkit.http_get import (
-    AttemptError,
-    BadRequestError,
-    NotHttpError,
-    causes,
-    get,
-    new_session,
-)
+from labkit.http_get import causes, get, new_session
 from labkit.part_file import (
     DiskFullError,
     TargetError,
@@ -63,7 +60,7 @@ if TYPE_CHECKING:
 
     import requests
 
-    from labkit.http_get import Answer
+    from labkit.http_answer import Answer
     from labkit.progress import Progress, Task
 
 __all__ = [
@@ -358,7 +355,7 @@ class _Fetch:
         """Check status and headers; returns the file's total size where the server tells it."""
         check_status(answer, self.name)
         total = total_of(answer, start)
-        etag = answer.headers.get("ETag")
+        etag = answer.headers.get("etag")
         if start:
             self._check_same_file(total, etag)
         elif self.expected is not None and total is not None and total > self.expected:
@@ -368,7 +365,7 @@ class _Fetch:
                 code="size-differs",
             )
         self.total, self.etag = total, etag
-        self.last_modified = answer.headers.get("Last-Modified")
+        self.last_modified = answer.headers.get("last-modified")
         return total
 
     def _check_same_file(self, total: int | None, etag: str | None) -> None:
@@ -387,7 +384,7 @@ class _Fetch:
         if need is not None:
             require_room(self.part, need - self.have)
 
-    def _write(self, chunks: Iterator[bytes], overlap: bytes) -> bool:
+    def _write(self, chunks: Iterator[bytes | memoryview], overlap: bytes) -> bool:
         """Write the body to the part; returns False when it was cut off at a limit of ours.
 
         The part's last bytes are compared with `overlap`, what the server sends first.
@@ -403,7 +400,7 @@ class _Fetch:
                     file.truncate()
                 for received in chunks:
                     self.received += len(received)
-                    fresh, overlap = _compare_overlap(received, overlap)
+                    fresh, overlap = without_overlap(received, overlap)
                     self.part_is_ours = not overlap
                     rest = memoryview(fresh)[: limit - self.have]
                     fits = len(rest) == len(fresh)
@@ -482,14 +479,6 @@ def short_of(name: str, have: int, expected: int) -> TransferError:
         "be there then",
         code="short",
     )
-
-
-def _compare_overlap(received: bytes, overlap: bytes) -> tuple[bytes, bytes]:
-    """Take off what was there before; returns the fresh bytes and the rest of the overlap."""
-    common = min(len(received), len(overlap))
-    if received[:common] != overlap[:common]:
-        raise ChangedError("what was there before is not what the server has")
-    return received[common:], overlap[common:]
 
 
 def _is_whole_but_wrong(

@@ -58,6 +58,28 @@ def test_every_file_is_flushed_before_it_has_its_name(camera_with, pull_from, ph
     assert not early
 
 
+def test_photos_are_flushed_in_groups(camera_with, pull_from, photos, monkeypatch):
+    """The folder is flushed once for many photos, not once for each."""
+    flushes = []
+    monkeypatch.setattr("labkit.gopro.finishing.flush_folder_of", flushes.append)
+    pull_from(camera_with(files=photos))
+
+    assert 1 <= len(flushes) < COUNT / 5
+
+
+def test_a_fault_in_the_background_is_raised_in_the_run(
+    camera_with, pull_from, photos, monkeypatch
+):
+    """What nobody foresaw ends the pull, and is no success."""
+
+    def broken(*_, **__):
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr("labkit.gopro.finishing.finish", broken)
+    with pytest.raises(RuntimeError, match="unforeseen"):
+        pull_from(camera_with(files=photos))
+
+
 def test_all_that_came_is_written_down_at_the_end(camera_with, pull_from, photos, tmp_path):
     """The last, smaller batch as well."""
     pull_from(camera_with(files=photos))

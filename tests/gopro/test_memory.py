@@ -58,4 +58,4 @@ def test_a_plan_holds_less_than_600_bytes_a_file():
     held, peak = held_and_peak(lambda: plan_pull(listing, PlanOptions()))
 
     assert held / COUNT < 600
-    assert peak / COUNT < 2048
+    assert peak / COUNT < 1024

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from labkit.cli.frame import Result
 from labkit.cli.gopro_folding import fold_errors, fold_lines
-from labkit.cli.output import Output, format_bytes
+from labkit.cli.output import Output, Row, format_bytes
 from labkit.errors import ExitCode, LabkitError, PartialError, RefusedError
 
 if TYPE_CHECKING:
@@ -41,21 +41,21 @@ _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
 def planned(plan: Plan) -> Result:
     """Show what a pull would do."""
     data = {
-        "plan": [_planned_file(one) for one in plan.files],
+        "plan": [Row(one, _planned_file) for one in plan.files],
         "to_pull_bytes": plan.bytes_expected,
         "refused": list(plan.refused),
         "warnings": list(plan.warnings),
     }
 
     def text(output: Output) -> None:
-        rows = [
+        rows = (
             (one.path, _when(one.taken_at), _size(one.file.size), str(one.action))
             for one in plan.files
             if one.action != "have"
-        ]
-        if rows:
+        )
+        here = sum(one.action == "have" for one in plan.files)
+        if here < len(plan.files):
             output.table(("path", "taken", "size", "what"), rows)
-        here = len(plan.files) - len(rows)
         output.line(
             f"{_count(len(plan.to_do), 'file')} to pull, {format_bytes(plan.bytes_expected)}"
             f"{_unsized(plan)}; {here} here already"

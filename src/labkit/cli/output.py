@@ -15,16 +15,18 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import date, datetime
 from enum import Enum
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from labkit.errors import ExitCode, LabkitError, UnmetError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
     from typing import Self
 
@@ -36,6 +38,7 @@ __all__ = [
     "ClosedPipeError",
     "ColorMode",
     "Output",
+    "Row",
     "Style",
     "current_output",
     "format_bytes",
@@ -147,16 +150,17 @@ class Output:
         """Mark `text` to be painted, where the stream that it is written to shows colours."""
         return f"{_MARKS[style]}{text}{_PLAIN_MARK}" if text else text
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Write a table: aligned for a person, tab-separated for a pipe.
 
         A column whose cells all look like numbers is aligned to the right.
         """
         if not self.is_terminal:
-            for row in (columns, *rows):
+            for row in chain([columns], rows):
                 cells = (_visible(cell.replace("\t", " ")) for cell in row)
                 self._write(self._painted("\t".join(cells)) + "\n")
             return
+        rows = list(rows)
         from rich.box import SIMPLE_HEAD
         from rich.console import Console
         from rich.table import Table
@@ -338,7 +342,22 @@ def _encodable(text: str, encoding: str) -> str:
     return text
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a long document, made when it is written: all of them together take much memory.
+
+    Attributes:
+        of: What it tells of.
+        make: Makes the row's mapping of it.
+    """
+
+    of: Any
+    make: Callable[[Any], Mapping[str, object]]
+
+
 def _plain(value: object) -> object:
+    if isinstance(value, Row):
+        return value.make(value.of)
     if isinstance(value, (datetime, date)):
         return value.isoformat()
     if isinstance(value, (Path, Fraction)):

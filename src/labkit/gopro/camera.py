@@ -24,6 +24,8 @@ from labkit.gopro.state import CameraInfo
 from labkit.progress import SILENT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from labkit.gopro.address import Address
     from labkit.gopro.clock import CameraTime
     from labkit.gopro.dialects import Dialect, Probe
@@ -162,9 +164,9 @@ class Camera:
             self._check_empty(listing)
         return listing
 
-    def pages(self, listing: MediaListing) -> tuple[FolderPage, ...]:
-        """Read the folder pages, which show what the camera's JSON list leaves out."""
-        return read_pages(self.link, folders_of(listing)) if self.has_leftovers else ()
+    def pages(self, listing: MediaListing) -> Iterator[FolderPage]:
+        """Read the folder pages one by one: they show what the camera's JSON list leaves out."""
+        return read_pages(self.link, folders_of(listing) if self.has_leftovers else ())
 
     @property
     def has_leftovers(self) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from labkit.gopro.names import Kind, Naming, escaped, kind_of, parse_name, split_name
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from labkit.gopro.names import MediaName
 
@@ -17,6 +18,7 @@ __all__ = [
     "Group",
     "MediaFile",
     "MediaSet",
+    "each_set",
     "expand_group",
     "gather_sets",
     "play_order",
@@ -150,29 +152,43 @@ def gather_sets(files: Iterable[F]) -> tuple[MediaSet[F], ...]:
     A companion joins the recording that has its stem, or, for a proxy, its chapter and number.
     One that joins nothing is a set of its own. Each file is in exactly one set.
     """
+    return tuple(each_set(files))
+
+
+def each_set(files: Iterable[F]) -> Iterator[MediaSet[F]]:
+    """Give the recordings of `gather_sets` one after the other."""
+    by_folder: dict[str, list[F]] = defaultdict(list)
+    for file in files:
+        by_folder[file.folder].append(file)
+    for folder in sorted(by_folder):  # no recording reaches from one folder into another
+        yield from _sets_of_folder(by_folder.pop(folder))
+
+
+def _sets_of_folder(files: list[F]) -> list[MediaSet[F]]:
     ordered = sorted(files, key=play_order)
     has_companions = any(kind_of(file.name) in _PARTNERS for file in ordered)
     sets: dict[_Key, list[F]] = {}
     index: dict[tuple[object, ...], _Key] = {}
-    for file in ordered:
-        media = parse_name(file.name)
-        if media.kind not in _PARTNERS:
-            key = _set_key(file, media)
-            sets.setdefault(key, []).append(file)
-            if has_companions:
-                for trait in _traits(file, media):
-                    index.setdefault((*trait, media.kind), key)
-    companions: dict[_Key, list[F]] = {}
+    partners: list[tuple[F, MediaName]] = []
     for file in ordered:
         media = parse_name(file.name)
         if media.kind in _PARTNERS:
-            owner = _owner(file, media, index)
-            if owner is None:
-                sets.setdefault(_lone_key(file, media), []).append(file)
-            else:
-                companions.setdefault(owner, []).append(file)
+            partners.append((file, media))
+            continue
+        key = _set_key(file, media)
+        sets.setdefault(key, []).append(file)
+        if has_companions:
+            for trait in _traits(file, media):
+                index.setdefault((*trait, media.kind), key)
+    companions: dict[_Key, list[F]] = {}
+    for file, media in partners:
+        owner = _owner(file, media, index)
+        if owner is None:
+            sets.setdefault(_lone_key(file, media), []).append(file)
+        else:
+            companions.setdefault(owner, []).append(file)
     gathered = [_media_set(key, files, companions.get(key, [])) for key, files in sets.items()]
-    return tuple(sorted(gathered, key=lambda media_set: play_order(media_set.files[0])))
+    return sorted(gathered, key=lambda media_set: play_order(media_set.files[0]))
 
 
 def _traits(file: MediaFile, media: MediaName) -> list[tuple[object, ...]]:

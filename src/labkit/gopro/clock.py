@@ -92,8 +92,8 @@ def modification_time(wall: datetime, zone: tzinfo | None = None) -> float | Non
 
 def shifted(wall: datetime | None, shift: timedelta) -> datetime | None:
     """Correct a time by `shift`; None where the result is no date."""
-    if wall is None:
-        return None
+    if wall is None or not shift:
+        return wall
     try:
         return wall + shift
     except OverflowError:

@@ -271,7 +271,7 @@ class Journal:
     def _write(self, entries: Iterable[Entry]) -> None:
         self._database.executemany(
             "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
+            (
                 (
                     entry.path,
                     entry.camera,
@@ -285,7 +285,7 @@ class Journal:
                     entry.problem,
                 )
                 for entry in entries
-            ],
+            ),
         )
 
     def record_groups(self, camera: str, groups: Iterable[ListedGroup]) -> None:

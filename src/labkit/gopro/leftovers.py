@@ -17,7 +17,7 @@ from labkit.gopro.journal import RecordedPage
 from labkit.gopro.listing import FolderPage, ListedFile, companions_on, folders_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from labkit.gopro.camera import Camera
     from labkit.gopro.listing import MediaListing
@@ -56,34 +56,61 @@ def recalled_pages(
 
 
 def read_leftovers(
-    camera: Camera, listing: MediaListing, recalled: Mapping[str, FolderPage]
+    camera: Camera,
+    listing: MediaListing,
+    recalled: Mapping[str, FolderPage],
+    missed: Collection[tuple[str, str]],
 ) -> tuple[MediaListing, tuple[FolderPage, ...]]:
     """Ask for the folder pages; one that cannot be read now is the recalled one, or a warning.
 
+    Args:
+        camera: Which one.
+        listing: What its list has.
+        recalled: See `recalled_pages`.
+        missed: Folders and names, in capitals, of files that an earlier run did not find.
+
     Returns:
-        The list with the warnings, and the pages.
+        The list with the warnings, and the pages with what the list leaves out or was missed: all
+        files of all pages would need as much memory as the list.
     """
-    read = camera.pages(listing)
-    pages = tuple(recalled.get(p.folder, p) if p.fault is not None else p for p in read)
-    warnings = (
-        f"the page of folder {page.folder.rpartition('/')[2]} cannot be read ({page.fault}): what "
-        "the camera's list leaves out (sound, thumbnails) comes with a later pull"
-        for page in pages
-        if page.fault is not None
-    )
-    return replace(listing, warnings=(*listing.warnings, *warnings)), pages
+    listed: dict[str, set[str]] = defaultdict(set)
+    for file in listing.files:
+        listed[file.folder].add(file.name.upper())
+    pages = []
+    warnings = []
+    for page in camera.pages(listing):
+        if page.fault is not None and page.folder in recalled:
+            pages.append(recalled[page.folder])
+            continue
+        if page.fault is not None:
+            warnings.append(
+                f"the page of folder {page.folder.rpartition('/')[2]} cannot be read "
+                f"({page.fault}): what the camera's list leaves out (sound, thumbnails) comes with "
+                "a later pull"
+            )
+        of_use = (
+            file
+            for file in page.files
+            if file.name.upper() not in listed[file.folder]
+            or (file.folder, file.name.upper()) in missed
+        )
+        pages.append(replace(page, files=tuple(of_use)))
+    return replace(listing, warnings=(*listing.warnings, *warnings)), tuple(pages)
 
 
 def pages_to_record(
-    listing: MediaListing, pages: Iterable[FolderPage], camera: str, digests: Mapping[str, str]
+    listing: MediaListing, pages: Sequence[FolderPage], camera: str, digests: Mapping[str, str]
 ) -> tuple[RecordedPage, ...]:
     """Turn what was read into what the journal keeps; a page that failed is asked again."""
+    found: dict[str, list[ListedFile]] = defaultdict(list)
+    for file in companions_on(listing, pages):
+        found[file.path.rpartition("/")[0]].append(file)
     return tuple(
         RecordedPage(
             camera,
             page.folder,
             digests[page.folder],
-            tuple((file.name, *_range(file)) for file in companions_on(listing, [page])),
+            tuple((file.name, *_range(file)) for file in found[page.folder]),
         )
         for page in pages
         if page.fault is None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from labkit.gopro.names import Kind, kind_of, split_name
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
@@ -135,17 +137,19 @@ def merge_pages(listing: MediaListing, pages: Iterable[FolderPage]) -> MediaList
 
 def companions_on(listing: MediaListing, pages: Iterable[FolderPage]) -> tuple[ListedFile, ...]:
     """Give the companions of listed files that `pages` show and the list leaves out."""
-    from labkit.gopro.names import Kind, kind_of, split_name
-
-    known = {(file.folder, file.name.upper()) for file in listing.files}
-    stems = {(file.folder, split_name(file.name)[0].upper()): file for file in listing.files}
     companion_kinds = {Kind.AUDIO, Kind.THUMB, Kind.RAW, Kind.PROXY}
+    shown = [f for page in pages for f in page.files if kind_of(f.name) in companion_kinds]
+    stems = {_stem_of(file) for file in shown}
+    known: set[tuple[str, str]] = set()
+    mains: dict[tuple[str, str], ListedFile] = {}
+    for file in listing.files:
+        if (stem := _stem_of(file)) in stems:
+            known.add((file.folder, file.name.upper()))
+            mains[stem] = file
     added: list[ListedFile] = []
-    for file in (file for page in pages for file in page.files):
-        main = stems.get((file.folder, split_name(file.name)[0].upper()))
-        if main is None or kind_of(file.name) not in companion_kinds:
-            continue
-        if (file.folder, file.name.upper()) not in known:
+    for file in shown:
+        main = mains.get(_stem_of(file))
+        if main is not None and (file.folder, file.name.upper()) not in known:
             added.append(
                 ListedFile(
                     folder=file.folder,
@@ -159,3 +163,8 @@ def companions_on(listing: MediaListing, pages: Iterable[FolderPage]) -> tuple[L
                 )
             )
     return tuple(added)
+
+
+def _stem_of(file: ListedFile) -> tuple[str, str]:
+    """What a companion has in common with its main file."""
+    return file.folder, split_name(file.name)[0].upper()

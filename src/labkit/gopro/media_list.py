@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
+from sys import intern
 from typing import TYPE_CHECKING
 
 from labkit.errors import InputError
@@ -61,7 +62,8 @@ def parse_media_list(document: object, root: str = MEDIA_ROOT) -> MediaListing:
     An entry that cannot be a file is refused and the rest is read.
 
     Args:
-        document: The decoded JSON.
+        document: The decoded JSON. Its folders are emptied one by one, so that a long list is
+            never held in both forms.
         root: The server's path above the folders.
 
     Raises:
@@ -103,7 +105,7 @@ class _Reader:
         if fault is not None or not isinstance(folder, str):
             self.refused.append(f"folder {escaped(folder)}: {fault}")
             return
-        items = entry.get("fs")
+        items = entry.pop("fs", None)
         for item in items if isinstance(items, list) else ():
             self.read_item(folder, item)
 
@@ -142,7 +144,8 @@ class _Reader:
     ) -> ListedFile:
         return ListedFile(
             folder=folder,
-            name=name,
+            # Numbers begin again in each folder: the same names come many times on a full card.
+            name=intern(name),
             path=f"{self.root}/{folder}/{name}",
             size=size,
             created=created,

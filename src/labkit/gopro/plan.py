@@ -9,7 +9,7 @@ from enum import StrEnum, unique
 from typing import TYPE_CHECKING
 from unicodedata import normalize
 
-from labkit.gopro.clips import gather_sets
+from labkit.gopro.clips import each_set
 from labkit.gopro.clock import clock_doubt, shifted
 from labkit.gopro.errors import LayoutError
 from labkit.gopro.journal import Entry, EntryState
@@ -188,12 +188,14 @@ def plan_pull(
     planner.shown = frozenset(
         (file.folder, file.name.upper()) for page in shown for file in page.files
     )
-    sets = gather_sets(listing.files)
-    selected = select(sets, options.selection, options.shift)
-    files = [planned for media_set in selected for planned in planner.plan_set(media_set)]
+    files: list[PlannedFile] = []
+    warnings = list(listing.warnings)
+    # One recording at a time: those of a full card together need as much memory as the list.
+    for media_set in select(each_set(listing.files), options.selection, options.shift):
+        files.extend(planner.plan_set(media_set))
+        warnings.extend(media_set.warnings)
     if options.proxies_first:
         files.sort(key=lambda planned: planned.media.kind is not Kind.PROXY)
-    warnings = [*listing.warnings, *(line for one in selected for line in one.warnings)]
     warnings.extend(_unshifted(files, options))
     if now is not None:
         warnings.extend(_clock_warnings(files, now))
@@ -260,16 +262,19 @@ class _Planner:
         media = parse_name(file.name)
         taken_at = shifted(file.taken_at, self.options.shift)
         base = self.layout.path(file, media, taken_at, self.options.label)
-        self._check_layout(base, file)
-        entry = next((e for e in self.known[file.folder, file.name] if e.is_of(file)), None)
+        folded = _folded(base)
+        self._check_layout(base, folded, file)
+        known = self.known.get((file.folder, file.name), ())
+        entry = next((e for e in known if e.is_of(file)), None)
         if entry is not None and entry.path not in self.used:
             action = self._action_of(entry, file)
         else:
-            path = self._free_path(base)
+            path = self._free_path(base, folded)
             state = EntryState.EMPTY if self._is_empty(file) else EntryState.PLANNED
             entry = _entry(file, path, self.options.camera, state)
             action = Action.COMPARE if _folded(path) in self.existing else Action.FETCH
-        self.used.add(entry.path)
+        if known or entry.path in self.planned:  # no path but these is asked for again
+            self.used.add(entry.path)
         if action is not Action.HAVE and (growing or file.is_growing):
             action = Action.POSTPONE if growing or not self._is_empty(file) else Action.EMPTY
         return PlannedFile(file, entry.path, taken_at, clip, main, action, entry)
@@ -296,22 +301,23 @@ class _Planner:
             return Action.COMPARE  # changed here since: it is not overwritten
         return Action.HAVE if entry.state is EntryState.DONE else Action.RECORD
 
-    def _free_path(self, base: str) -> str:
+    def _free_path(self, base: str, folded: str) -> str:
         """Give a path that no entry of the journal has: `NAME`, then `NAME-2` and so on."""
         path, count = base, 1
-        while _folded(path) in self.taken:
+        while folded in self.taken:
             count += 1
             path = with_counter(base, count)
-        self.taken.add(_folded(path))
+            folded = _folded(path)
+        self.taken.add(folded)
         return path
 
-    def _check_layout(self, base: str, file: ListedFile) -> None:
+    def _check_layout(self, base: str, folded: str, file: ListedFile) -> None:
         """Refuse a layout that gives one path to files of different names.
 
         Files of the same name (in two folders, or after a format) are no fault of the layout:
         they get a number.
         """
-        first = self.rendered.setdefault(_folded(base), file.name)
+        first = self.rendered.setdefault(folded, file.name)
         if _folded(first) != _folded(file.name):
             raise LayoutError(
                 f"the layout {self.options.layout!r} gives the same path, {base}, to {first} and "

@@ -12,7 +12,7 @@ from labkit.gopro.camera import UNKNOWN
 from labkit.gopro.destination import locked, not_a_folder, scan
 from labkit.gopro.fetchers import make_fetcher
 from labkit.gopro.group_sums import group_warnings
-from labkit.gopro.journal import Journal, JournalContent
+from labkit.gopro.journal import EntryState, Journal, JournalContent
 from labkit.gopro.leftovers import digests_of, pages_to_record, read_leftovers, recalled_pages
 from labkit.gopro.listing import merge_pages
 from labkit.gopro.names import Kind
@@ -21,7 +21,7 @@ from labkit.gopro.run import PullOptions, Run
 from labkit.progress import SILENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from labkit.gopro.camera import Camera
@@ -134,7 +134,12 @@ def plan_for(
         if not planned.to_do:
             return Survey(planned, known)
         del planned, known  # two plans of a full card do not fit into little memory
-    listing, pages = read_leftovers(camera, listing, recalled)
+    missed = {
+        (entry.folder, entry.name.upper())
+        for entry in journal.entries
+        if entry.state is EntryState.GONE
+    }
+    listing, pages = read_leftovers(camera, listing, recalled, missed)
     kept = pages_to_record(listing, pages, camera.identity, digests)
     listing = merge_pages(listing, pages)
     return Survey(plan(listing, pages), listing, kept)
@@ -198,11 +203,13 @@ def pull(
             for planned in outcome.downloaded
             if planned.file.group is not None
         }
-        sums, groups = group_warnings(camera, listing, journal.entries(), touched)
-        journal.record_groups(camera.identity, groups)
+        sums: tuple[str, ...] = ()
+        if touched:
+            sums, groups = group_warnings(camera, listing, journal.entries(), touched)
+            journal.record_groups(camera.identity, groups)
     return PullResult(
         plan=plan,
-        downloaded=_in_order(plan, outcome.downloaded),
+        downloaded=_in_order(plan, outcome.downloaded, options.jobs),
         skipped=tuple(outcome.skipped),
         gone=tuple(outcome.gone),
         postponed=tuple(outcome.postponed),
@@ -216,8 +223,10 @@ def pull(
     )
 
 
-def _in_order(plan: Plan, files: Iterable[PlannedFile]) -> tuple[PlannedFile, ...]:
-    """Give `files` in the plan's order; they are finished beside each other, in any."""
+def _in_order(plan: Plan, files: Sequence[PlannedFile], jobs: int) -> tuple[PlannedFile, ...]:
+    """Give `files` in the plan's order; they come in any, where several come at once."""
+    if jobs == 1:
+        return tuple(files)
     place = {(one.file.folder, one.file.name): index for index, one in enumerate(plan.files)}
     return tuple(sorted(files, key=lambda one: place[one.file.folder, one.file.name]))
 

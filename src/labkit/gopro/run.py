@@ -15,7 +15,7 @@ from labkit.gopro.errors import CameraUnreachableError, OtherCameraError
 from labkit.gopro.finishing import Finisher
 from labkit.gopro.journal import EntryState
 from labkit.gopro.layout import with_counter
-from labkit.gopro.names import Kind
+from labkit.gopro.names import Kind, kind_of
 from labkit.gopro.plan import Action, PlanOptions, expected_bytes
 from labkit.gopro.reread import NoRangesError, difference, is_same_file, total_bytes
 from labkit.gopro.run_progress import RunProgress
@@ -151,12 +151,12 @@ class Run:
                 self._do(planned, progress)
             return
         # Only small files gain from a second connection; a camera's videos are one stream each.
-        photos = [p for p in to_do if p.media.kind is Kind.PHOTO]
+        photos = [p for p in to_do if kind_of(p.file.name) is Kind.PHOTO]
         with ThreadPoolExecutor(self.options.jobs) as pool:
             for _ in pool.map(lambda planned: self._do(planned, progress), photos):
                 pass
         for planned in to_do:
-            if planned.media.kind is not Kind.PHOTO:
+            if kind_of(planned.file.name) is not Kind.PHOTO:
                 self._do(planned, progress)
 
     def _note_idle(self, planned: PlannedFile, progress: Progress) -> None:
@@ -265,9 +265,9 @@ class Run:
         listener = progress.of_file(expected_bytes(planned.file))
         fetched = self._fetch(planned, part, listener)
         if not fetched.request_count:  # an earlier run had brought it
-            progress.move(part.stat().st_size, 0)
-        problem = self._verified(planned, part, listener)
-        self._finish(planned, part, target, fetched, problem)
+            progress.move(fetched.size_bytes, 0)
+        fetched, problem = self._verified(planned, fetched, listener)
+        self._finish(planned, target, fetched, problem)
 
     def _target(self, relative: str) -> Path:
         """Give the path of a file; its folder is checked and made once."""
@@ -357,50 +357,53 @@ class Run:
 
     # -- proof
 
-    def _verified(self, planned: PlannedFile, part: Path, progress: Progress) -> str | None:
+    def _verified(
+        self, planned: PlannedFile, fetched: Fetched, progress: Progress
+    ) -> tuple[Fetched, str | None]:
         """Prove that the part is the camera's file; a wrong one is fetched once more.
 
         Returns:
-            What is wrong with the camera's own file, where the part is a true copy of it.
+            What came in the end, and what is wrong with the camera's own file, where the part is
+            a true copy of it.
 
         Raises:
             VerificationError: Twice something else came than what the camera has.
         """
-        problem = self._doubt(planned, part)
+        problem = self._doubt(planned, fetched)
         if problem is None or self.options.verify == "off":
-            return problem
+            return fetched, problem
         for attempt in (1, 2):
-            differs = difference(self.camera, planned.file, part)
+            differs = difference(self.camera, planned.file, fetched.part)
             if differs is None:
                 warning = f"{planned.file.name}: {problem}; the camera's own file is like that"
                 self.outcome.warnings.append(warning)
-                return problem
+                return fetched, problem
             if attempt == 1:
                 progress.message(f"{planned.file.name}: {differs}; fetched anew")
-                part.unlink()
-                self._fetch(planned, part, progress)
-                problem = self._doubt(planned, part)
+                fetched.part.unlink()
+                fetched = self._fetch(planned, fetched.part, progress)
+                problem = self._doubt(planned, fetched)
                 if problem is None:
-                    return None
+                    return fetched, None
         raise VerificationError(
             f"{planned.file.name}: {problem}",
             hint="run it again: it is fetched anew; if it stays like that, restart the camera",
         )
 
-    def _doubt(self, planned: PlannedFile, part: Path) -> str | None:
-        """Say what speaks against the part."""
-        size = part.stat().st_size
-        if size == 0:
-            part.unlink()
+    def _doubt(self, planned: PlannedFile, fetched: Fetched) -> str | None:
+        """Say what speaks against what came."""
+        if fetched.size_bytes == 0:
+            fetched.part.unlink()
             raise TransferError(f"{planned.file.name} is empty", code="empty-file")
         if self.options.verify == "off":
             return None
-        problem = self._structure_problem(part, planned)
+        problem = self._structure_problem(fetched.part, planned)
         if problem is not None:
             return problem
         if self.options.verify == "deep":
-            return difference(self.camera, planned.file, part)
-        if planned.media.kind in _ENDLESS and not self._ends_alike(planned, part):
+            return difference(self.camera, planned.file, fetched.part)
+        is_endless = kind_of(planned.file.name) in _ENDLESS
+        if is_endless and not self._ends_alike(planned, fetched.part):
             return "its end is not that of the camera's file"
         return None
 
@@ -420,15 +423,13 @@ class Run:
     def _finish(
         self,
         planned: PlannedFile,
-        part: Path,
         target: Path,
         fetched: Fetched,
         problem: str | None,
     ) -> None:
-        size = part.stat().st_size
         wall = self._time_of(planned, fetched)
         stamp = None if wall is None else modification_time(wall)
-        self._finisher.finish(planned, target, size, problem, stamp)
+        self._finisher.finish(planned, target, fetched.size_bytes, problem, stamp)
 
     def _time_of(self, planned: PlannedFile, fetched: Fetched) -> datetime | None:
         """Prefer the list's time; a group's frame has its own in the response."""

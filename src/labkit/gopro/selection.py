@@ -13,7 +13,7 @@ from labkit.gopro.clock import shifted
 from labkit.gopro.names import Kind, kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
     from labkit.gopro.clips import MediaSet
     from labkit.gopro.listing import ListedFile
@@ -51,22 +51,24 @@ def select(
     sets: Iterable[MediaSet[ListedFile]],
     selection: Selection,
     shift: timedelta = timedelta(),
-) -> tuple[MediaSet[ListedFile], ...]:
+) -> Iterator[MediaSet[ListedFile]]:
     """Give the recordings that hold something wanted; `wanted_files` narrows each to its files.
 
     A recording whose time is unknown is never left out for its time; among the latest, it is the
     oldest. Times are corrected by `shift` first.
     """
-    kept = [
+    kept = (
         media_set
         for media_set in sets
         if _in_time(media_set, selection, shift) and wanted_files(media_set, selection)
-    ]
-    if selection.last is None or len(kept) <= selection.last:
-        return tuple(kept)
-    by_time = sorted(kept, key=_time_of)
-    latest = {id(media_set) for media_set in by_time[len(kept) - selection.last :]}
-    return tuple(media_set for media_set in kept if id(media_set) in latest)
+    )
+    return kept if selection.last is None else _latest(list(kept), selection.last)
+
+
+def _latest(sets: Sequence[MediaSet[ListedFile]], count: int) -> Iterator[MediaSet[ListedFile]]:
+    by_time = sorted(sets, key=_time_of)
+    latest = {id(media_set) for media_set in by_time[max(0, len(sets) - count) :]}
+    return (media_set for media_set in sets if id(media_set) in latest)
 
 
 def wanted_files(media_set: MediaSet[ListedFile], selection: Selection) -> tuple[ListedFile, ...]:

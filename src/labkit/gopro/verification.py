@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 from labkit.gopro.damage import DamagedFileError, Problem
@@ -27,6 +28,8 @@ _CHECKS: dict[str, Callable[[BinaryIO], object]] = {
     "WAV": check_wav,
 }
 
+_SMALL_BYTES = 1 << 20
+
 
 def check_file(
     path: Path, *, expected_size: int | None = None, name: str | None = None
@@ -46,15 +49,18 @@ def check_file(
         What is wrong with it; None when nothing is.
     """
     try:
-        size = path.stat().st_size
-        if expected_size is not None and size != expected_size:
-            return Problem("wrong-size", f"it has {size} bytes instead of {expected_size}")
-        if size == 0:
-            return Problem("empty-file", "it is empty")
         with path.open("rb") as file:
-            check = _check_for(name or path.name, file.read(12))
+            size = file.seek(0, 2)
+            if expected_size is not None and size != expected_size:
+                return Problem("wrong-size", f"it has {size} bytes instead of {expected_size}")
+            if size == 0:
+                return Problem("empty-file", "it is empty")
+            file.seek(0)
+            # A photo is read once: looking about in memory takes no calls to the system.
+            content = BytesIO(file.read()) if size <= _SMALL_BYTES else file
+            check = _check_for(name or path.name, content.read(12))
             if check is not None:
-                check(file)
+                check(content)
     except DamagedFileError as error:
         return error.problem
     except OSError as error:

@@ -17,7 +17,7 @@ from labkit.gopro.link import NoAnswerError
 from labkit.gopro.listing import FolderPage, ListedFile, MediaListing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
     from datetime import datetime
 
     from labkit.gopro.clock import CameraTime
@@ -75,12 +75,12 @@ class Html:
         raise NotSupportedError("this camera has no fast transfer mode")
 
 
-def read_pages(link: Link, folders: Collection[str]) -> tuple[FolderPage, ...]:
-    """Read the pages of `folders`, each a path such as `/videos/DCIM/100GOPRO`.
+def read_pages(link: Link, folders: Collection[str]) -> Iterator[FolderPage]:
+    """Read the pages of `folders` one by one, each a path such as `/videos/DCIM/100GOPRO`.
 
     Some firmwares serve files but no pages: such a page is empty, and settled.
     """
-    return tuple(_read_page(link, folder) for folder in sorted(folders))
+    return (_read_page(link, folder) for folder in sorted(folders))
 
 
 def _read_page(link: Link, folder: str) -> FolderPage:
