@@ -5,7 +5,8 @@
 Needs what the tests need for adbd and for building APKs. A row's programs take turns, each starts
 anew every time, what the one before left for the disk is written first, and the median counts.
 The targets go by whole commands, which is what a user waits for: labkit's start-up and its
-questions to the TV are part of its times, about 0.2 s. On loopback that is as much as the work
+questions to the TV are part of its times, about 0.2 s; half of that are the doubles of the TV's
+programs, which are Python programs here. On loopback that is as much as the work
 itself for the sizes that the targets name (200 MB, 100 MB in 5,001 files), so each is measured
 again with several times as much, and that row decides. A second figure of each row tells what a
 call of the library takes.

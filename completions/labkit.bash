@@ -411,6 +411,7 @@ _labkit_value() {
         'tv check:--color') _labkit_words 'auto always never' ;;
         'tv check:0') _labkit_files -f ;;
         'tv install:--color') _labkit_words 'auto always never' ;;
+        'tv install:0') _labkit_files -f ;;
         'tv apps:--color') _labkit_words 'auto always never' ;;
         'tv uninstall:--color') _labkit_words 'auto always never' ;;
         'tv disable:--color') _labkit_words 'auto always never' ;;

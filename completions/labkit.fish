@@ -39,18 +39,18 @@ function __labkit_commands --description 'The commands below a path'
         case 'tv'
             __labkit_offer \
                 'connect' 'Connect to a TV, until it takes commands.' \
-                'pair' 'Pair with a TV\'s wireless debugging (Android 11 and later), then connect to it.' \
+                'pair' 'Pair with a TV\'s wireless debugging (Android 11 and later).' \
                 'list' 'List the known and the connected TVs with their state.' \
                 'info' 'Show what kind of TV it is, and which files to choose for it.' \
-                'doctor' 'Show which adb and server are used, and whether the TV is reachable, with a fix each.' \
+                'doctor' 'Show which adb is used, and whether the TV answers, with a fix each.' \
                 'check' 'Say whether apps fit a TV, before anything is sent.' \
-                'install' 'Install apps on a TV: checks first, chooses the parts, never loses data unasked.' \
+                'install' 'Install apps on a TV: checks first, chooses the parts.' \
                 'apps' 'List the apps on a TV.' \
                 'uninstall' 'Remove an app and its data from a TV.' \
                 'disable' 'Switch an app off; `enable` brings it back as it was.' \
                 'enable' 'Switch an app on again.' \
                 'launch' 'Start an app.' \
-                'save' 'Copy an installed app, with its splits, into a file that `install` takes.' \
+                'save' 'Copy an installed app into a file that `install` takes.' \
                 'push' 'Copy files and folders to a TV; DEST is an absolute path there.' \
                 'pull' 'Copy a file or folder from a TV.' \
                 'ls' 'List a folder on a TV.' \
@@ -1372,7 +1372,7 @@ function __labkit_value --description 'The values of an option or of an argument
         case 'tv install:--color'
             printf '%s\n' 'auto' 'always' 'never'
         case 'tv install:0' 'tv install:*'
-            true
+            __fish_complete_path (commandline -ct)
         case 'tv apps:--filter'
             true
         case 'tv apps:--tv'

@@ -9,7 +9,9 @@ import sys
 import zipfile
 
 import pytest
+import typer
 
+from labkit.cli.tv import COMMANDS, tv
 from labkit.tv.catalogue import CATALOGUE
 from support.apk_builder import ApkBuilder
 
@@ -30,13 +32,21 @@ def tv_app(builder):
     )
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_table_says_what_the_command_says(name):
+    """A row of the static table has the name and the help line of the command it names."""
+    command = typer.main.get_command(tv.app).get_command(None, name)
+    assert command.name == name
+    assert command.help.splitlines()[0] == COMMANDS[name][1]
+
+
 def test_a_sound_app_is_shown_and_fits(run, tv_app):
     """Exit code 0, and every fact that decides."""
     result = run("tv", "check", str(tv_app))
     assert (result.code, result.err) == (0, "")
     assert "org.labkit.sample 1.2 (3)" in result.out
     assert "tile on the home screen" in result.out
-    assert result.out.endswith("nothing in the file speaks against it\n")
+    assert result.out.endswith("no problem was found in it\n")
 
 
 def test_the_document_holds_what_scripts_need(run, tv_app):
@@ -161,3 +171,38 @@ def test_what_cannot_be_explained_ends_with_2(run, arguments):
     result = run("tv", "explain", *arguments)
     assert result.code == 2
     assert result.err.startswith("error: ")
+
+
+@pytest.mark.parametrize("data", [b"", b" \n\n"])
+def test_an_empty_text_is_no_log(run, tmp_path, data, monkeypatch):
+    """It says how to save one; from a file and from a pipe."""
+    (tmp_path / "log.txt").write_bytes(data)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    for name in (str(tmp_path / "log.txt"), "-"):
+        result = run("tv", "explain", "--text", name, "--json")
+        assert (result.code, result.document["errors"][0]["code"]) == (2, "empty-text")
+
+
+def test_a_text_of_something_else_ends_with_1(run, tmp_path):
+    """Its beginning is shown, so that one sees what was read."""
+    (tmp_path / "log.txt").write_text("lorem ipsum\n" * 100)
+    result = run("tv", "explain", "--text", str(tmp_path / "log.txt"))
+    assert result.code == 1
+    assert "knows nothing of this text" in result.out
+    assert result.out.count("lorem ipsum") == 5
+    document = run("tv", "explain", "--text", str(tmp_path / "log.txt"), "--json").document
+    assert (document["ok"], document["data"]["code"]) == (False, "unknown")
+
+
+def test_a_damaged_app_is_called_so(run, builder, tmp_path):
+    """Also where its manifest and its certificates can be read."""
+    path = tmp_path / "app.apk"
+    data = bytearray(builder.build(abis=["armeabi-v7a"]).read_bytes())
+    data[data.index(b"lib/armeabi-v7a") + 40] ^= 1
+    path.write_bytes(data)
+    result = run("tv", "check", str(path))
+    assert result.code == 1
+    assert "[damaged]" in result.out
+    assert "no problem" not in result.out
+    app = run("tv", "check", str(path), "--json").document["data"]["apps"][0]
+    assert app["contents_compared_with"] == ["entry-sums"]

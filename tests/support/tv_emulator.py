@@ -248,6 +248,16 @@ class _Shell:
         self._tv.place(rest[0]).rename(self._tv.place(rest[1]))
         return b"", b"", 0
 
+    def _du(self, rest: list[str]) -> tuple[bytes, bytes, int]:
+        lines, status = [], 0
+        for name in rest[1:]:
+            place = self._tv.place(name)
+            status |= int(not place.exists())
+            if place.exists():
+                size = sum(file.lstat().st_size for file in place.rglob("*"))
+                lines.append(f"{-(-size // 1024)}\t{name}\n")
+        return "".join(lines).encode(), b"", status
+
     def _sleep(self, rest: list[str]) -> tuple[bytes, bytes, int]:
         threading.Event().wait(float(rest[0]))
         return b"", b"", 0

@@ -18,8 +18,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import Enum
-from fractions import Fraction
 from itertools import chain
+from numbers import Integral, Rational
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
@@ -360,7 +360,9 @@ def _plain(value: object) -> object:
         return value.make(value.of)
     if isinstance(value, (datetime, date)):
         return value.isoformat()
-    if isinstance(value, (Path, Fraction)):
+    if isinstance(value, Rational) and not isinstance(value, Integral):
+        return str(value)
+    if isinstance(value, Path):
         return str(value)
     if isinstance(value, Enum):
         return value.value

@@ -16,7 +16,6 @@ from __future__ import annotations
 import re
 import socket
 import subprocess
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -51,6 +50,8 @@ _FIRST_THAT_PAIRS = 30
 
 _START_TIMEOUT_S = 20.0
 _HOST_TIMEOUT_S = 10.0
+# A TV that works opens a service at once, however long the service itself then takes.
+_OPEN_TIMEOUT_S = 10.0
 _CHUNK_BYTES = 1 << 18
 _LENGTH_DIGITS = 4
 _OKAY, _FAIL = b"OKAY", b"FAIL"
@@ -310,6 +311,8 @@ class AdbServer:
             raise adb_error(
                 "adb_server", f"the adb server at {self.address}", "nothing listens there"
             )
+        import tempfile  # an existing server is the rule
+
         program = self.program or newest_adb(find_adb_programs())
         # The server inherits what is open: a pipe would be held open for as long as it lives.
         with tempfile.TemporaryFile() as words:
@@ -394,14 +397,15 @@ class AdbServer:
             timeout_s: The limit of each wait on the stream, in seconds.
 
         Raises:
-            UnreachableError: The device is not there.
+            UnreachableError: The device is not there, or does not open the service within 10 s.
             UnmetError: The device did not accept this computer's key.
         """
         self.start()
-        stream = self._stream(serial, timeout_s)
+        stream = self._stream(serial, min(timeout_s, _OPEN_TIMEOUT_S))
         try:
             stream.request(f"host:transport:{serial}")
             stream.request(service)
+            stream.set_timeout(timeout_s)
         except BaseException:
             stream.close()
             raise

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from labkit.errors import InputError
 from labkit.tv.android import PREVIEW_SDK
+from labkit.tv.contents import verify_contents
 from labkit.tv.errors import ApkError, not_an_apk
+from labkit.tv.local_file import require_ordinary
 from labkit.tv.manifest import read_manifest
 from labkit.tv.signing import Signatures, read_signatures
 from labkit.tv.ziparchive import LOCAL_HEADER_MAGIC, ZipArchive
@@ -17,6 +19,7 @@ from labkit.tv.ziparchive import LOCAL_HEADER_MAGIC, ZipArchive
 if TYPE_CHECKING:
     from typing import BinaryIO
 
+    from labkit.tv.contents import Contents
     from labkit.tv.manifest import Manifest, Requirement
     from labkit.tv.ziparchive import ZipEntry
 
@@ -55,6 +58,7 @@ class Apk:
         abis: The processor types that it brings native code for, sorted; empty where it brings
             none and therefore runs on all.
         signatures: Its signatures by all schemes.
+        contents: What a comparison with its own sums showed; None where it was not made.
     """
 
     name: str
@@ -62,6 +66,7 @@ class Apk:
     manifest: Manifest
     abis: tuple[str, ...] = ()
     signatures: Signatures = field(default_factory=Signatures)
+    contents: Contents | None = None
 
     @property
     def package(self) -> str:
@@ -131,22 +136,27 @@ def _level(declared: int | str | None, *, default: int) -> int:
     return PREVIEW_SDK if isinstance(declared, str) else declared
 
 
-def read_apk(path: Path | str) -> Apk:
+def read_apk(path: Path | str, *, verify: bool = False) -> Apk:
     """Read an APK file, in memory that does not depend on its size.
+
+    Args:
+        path: The file.
+        verify: Compare all of its bytes with its sums, too.
 
     Raises:
         InputError: It cannot be opened.
         ApkError: It is no APK, or a broken one.
     """
     try:
+        require_ordinary(Path(path))
         with Path(path).open("rb") as file:
-            return read_apk_file(file, str(path))
+            return read_apk_file(file, str(path), verify=verify)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def read_apk_file(file: BinaryIO, name: str) -> Apk:
-    """Read an APK from an open file, which may lie inside a bundle.
+def read_apk_file(file: BinaryIO, name: str, *, verify: bool = False) -> Apk:
+    """Read an APK from an open file, which may lie inside a bundle; `read_apk` tells more.
 
     Raises:
         ApkError: It is no APK, or a broken one.
@@ -156,14 +166,14 @@ def read_apk_file(file: BinaryIO, name: str) -> Apk:
     manifest: ZipEntry | None = None
     abis: set[str] = set()
     meta_inf: list[ZipEntry] = []
-    names: set[str] = set()
+    entries: dict[str, ZipEntry] = {}
     for entry in archive.entries():
-        if entry.name in names:
+        if entry.name in entries:
             raise ApkError(
                 f"{name} holds two entries named {entry.name}; Android refuses such a file",
                 hint="download it again, from its maker",
             )
-        names.add(entry.name)
+        entries[entry.name] = entry
         if entry.name == MANIFEST_NAME:
             manifest = entry
         elif match := _NATIVE_LIBRARY.fullmatch(entry.name):
@@ -172,12 +182,16 @@ def read_apk_file(file: BinaryIO, name: str) -> Apk:
             meta_inf.append(entry)
     if manifest is None:
         raise not_an_apk(name, "it is a zip archive without AndroidManifest.xml")
+    signatures = read_signatures(file, archive, meta_inf)
     return Apk(
         name=name,
-        size_bytes=file.seek(0, 2),
+        size_bytes=archive.size_bytes,
         manifest=read_manifest(archive.read(manifest, limit_bytes=_MAX_MANIFEST_BYTES), name),
         abis=tuple(sorted(abis)),
-        signatures=read_signatures(file, archive, meta_inf),
+        signatures=signatures,
+        contents=verify_contents(file, archive, entries.values(), signatures, name)
+        if verify
+        else None,
     )
 
 

@@ -82,6 +82,17 @@ class App:
     variants: tuple[Variant, ...]
     expansions: tuple[Expansion, ...] = ()
 
+    @property
+    def is_split(self) -> bool:
+        """Whether there are parts to choose from."""
+        return any(variant.splits for variant in self.variants)
+
+    @property
+    def needs_libraries(self) -> bool:
+        """Whether it asks for libraries of the system."""
+        parts = (part for variant in self.variants for part in variant.parts)
+        return any(library.required for part in parts for library in part.apk.manifest.libraries)
+
 
 @dataclass(frozen=True)
 class Found:

@@ -11,9 +11,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from labkit.progress import SILENT
 from labkit.tv.apk import MANIFEST_NAME, read_apk_file, require_zip
 from labkit.tv.apps import Expansion, Found, Part, group_apps
 from labkit.tv.errors import ApkError, BundleError, not_an_apk
+from labkit.tv.local_file import require_ordinary
 from labkit.tv.toc import parse_toc_json, parse_toc_pb
 from labkit.tv.window import Span
 from labkit.tv.ziparchive import ZipArchive
@@ -52,7 +53,7 @@ _EXPANSION_FOLDER = PurePosixPath("Android/obb")
 
 @contextmanager
 def open_apps(
-    sources: Sequence[Path | str], *, progress: Progress = SILENT
+    sources: Sequence[Path | str], *, verify: bool = False, progress: Progress = SILENT
 ) -> Iterator[tuple[App, ...]]:
     """Find the apps in files and folders; their bytes can be read while the context lasts.
 
@@ -60,6 +61,7 @@ def open_apps(
 
     Args:
         sources: APKs, bundles and folders.
+        verify: Compare all bytes of the APKs with their sums, too.
         progress: Hears of what has to be unpacked first.
 
     Raises:
@@ -68,65 +70,86 @@ def open_apps(
         BundleError: Parts are missing, doubled, or of several apps.
         UnmetError: There is no room to unpack a bundle.
     """
-    with tempfile.TemporaryDirectory(prefix="labkit-tv-") as scratch:
-        found = [_look_into(Path(source), Path(scratch), progress) for source in sources]
-        yield group_apps(found)
+    with ExitStack() as stack:
+        opener = _Opener(stack, progress, verify=verify)
+        yield group_apps([opener.look_into(Path(source)) for source in sources])
 
 
-def _look_into(source: Path, scratch: Path, progress: Progress) -> Found:
-    try:
-        if source.is_dir():
-            return _look_into_folder(source)
-        with source.open("rb") as file:
-            return _look_into_file(file, source, scratch, progress)
-    except FileNotFoundError as error:
-        raise InputError(f"there is no {source}", code="file-not-found") from error
-    except OSError as error:
-        raise InputError(f"{source} cannot be read: {error.strerror or error}") from error
+class _Opener:
+    """Looks into what the user named.
 
+    Args:
+        stack: What is unpacked goes when it closes.
+        progress: Hears of that.
+        verify: Whether APKs are compared with their sums.
+    """
 
-def _look_into_folder(folder: Path) -> Found:
-    def refuse(error: OSError) -> None:
-        raise error
+    def __init__(self, stack: ExitStack, progress: Progress, *, verify: bool) -> None:
+        self._stack = stack
+        self._verify = verify
+        self.progress = progress
 
-    paths = [
-        Path(parent, name)
-        for parent, _, names in os.walk(folder, onerror=refuse)
-        for name in sorted(names)
-        if name.lower().endswith(".apk")
-    ]
-    paths = sorted(path for path in paths if path.is_file() and not path.is_symlink())
-    if not paths:
-        raise BundleError(
-            f"there is no .apk file in {folder}",
-            hint="a bundle (.apks, .xapk, .apkm, .zip) is given by its own name",
-            code="no-apk",
-        )
-    return Found(str(folder), tuple(_part(Span.whole(path), str(path)) for path in paths))
+    @cached_property
+    def scratch(self) -> Path:
+        """A folder for what must be unpacked."""
+        import tempfile  # most apps need none
 
+        folder = tempfile.TemporaryDirectory(prefix="labkit-tv-")
+        return Path(self._stack.enter_context(folder))
 
-def _part(span: Span, name: str) -> Part:
-    with span.open() as file:
-        return Part(read_apk_file(file, name), span)
+    def look_into(self, source: Path) -> Found:
+        try:
+            require_ordinary(source)
+            if source.is_dir():
+                return self._look_into_folder(source)
+            with source.open("rb") as file:
+                return self._look_into_file(file, source)
+        except FileNotFoundError as error:
+            raise InputError(f"there is no {source}", code="file-not-found") from error
+        except OSError as error:
+            raise InputError(f"{source} cannot be read: {error.strerror or error}") from error
 
+    def part(self, span: Span, name: str) -> Part:
+        """Read one APK."""
+        with span.open() as file:
+            return Part(read_apk_file(file, name, verify=self._verify), span)
 
-def _look_into_file(file: BinaryIO, source: Path, scratch: Path, progress: Progress) -> Found:
-    try:
-        require_zip(file, str(source))
-    except ApkError:
-        if source.suffix.lower() == ".apkm":
+    def _look_into_folder(self, folder: Path) -> Found:
+        def refuse(error: OSError) -> None:
+            raise error
+
+        paths = [
+            Path(parent, name)
+            for parent, _, names in os.walk(folder, onerror=refuse)
+            for name in sorted(names)
+            if name.lower().endswith(".apk")
+        ]
+        paths = sorted(path for path in paths if path.is_file() and not path.is_symlink())
+        if not paths:
             raise BundleError(
-                f"{source} is no zip archive; old .apkm files are encrypted",
-                hint="download it again in today's form, or as .apk",
-                code="encrypted-bundle",
-            ) from None
-        raise
-    archive = ZipArchive(file, str(source))
-    entries = _safe_entries(archive, source)
-    if MANIFEST_NAME in entries:
-        part = Part(read_apk_file(file, str(source)), Span.whole(source))
-        return Found(str(source), (part,), is_container=False)
-    return _Bundle(archive, entries, source, scratch, progress).look()
+                f"there is no .apk file in {folder}",
+                hint="a bundle (.apks, .xapk, .apkm, .zip) is given by its own name",
+                code="no-apk",
+            )
+        return Found(str(folder), tuple(self.part(Span.whole(path), str(path)) for path in paths))
+
+    def _look_into_file(self, file: BinaryIO, source: Path) -> Found:
+        try:
+            require_zip(file, str(source))
+        except ApkError:
+            if source.suffix.lower() == ".apkm":
+                raise BundleError(
+                    f"{source} is no zip archive; old .apkm files are encrypted",
+                    hint="download it again in today's form, or as .apk",
+                    code="encrypted-bundle",
+                ) from None
+            raise
+        archive = ZipArchive(file, str(source))
+        entries = _safe_entries(archive, source)
+        if MANIFEST_NAME in entries:
+            part = self.part(Span.whole(source), str(source))
+            return Found(str(source), (part,), is_container=False)
+        return _Bundle(archive, entries, source, self).look()
 
 
 def _safe_entries(archive: ZipArchive, source: Path) -> dict[str, ZipEntry]:
@@ -167,13 +190,11 @@ class _Bundle:
         archive: ZipArchive,
         entries: dict[str, ZipEntry],
         source: Path,
-        scratch: Path,
-        progress: Progress,
+        opener: _Opener,
     ) -> None:
         self._archive = archive
         self._source = source
-        self._scratch = scratch
-        self._progress = progress
+        self._opener = opener
         self._entries = {
             name: entry
             for name, entry in entries.items()
@@ -188,7 +209,10 @@ class _Bundle:
                 str(self._source),
                 "it is a zip archive without AndroidManifest.xml or APKs",
             )
-        parts = [_part(self._span(self._entries[name]), f"{self._source}!{name}") for name in names]
+        parts = [
+            self._opener.part(self._span(self._entries[name]), f"{self._source}!{name}")
+            for name in names
+        ]
         return Found(str(self._source), tuple(parts), toc, tuple(self._expansions()))
 
     def _apk_names(self, toc: tuple[TocVariant, ...]) -> list[str]:
@@ -250,12 +274,12 @@ class _Bundle:
 
     def _unpack(self, entry: ZipEntry) -> Path:
         self._refuse_bomb(entry)
-        free = shutil.disk_usage(self._scratch).free
+        free = shutil.disk_usage(self._opener.scratch).free
         if entry.size_bytes > free:
             raise self._no_room(entry.size_bytes, free)
-        target = self._scratch / f"{len(list(self._scratch.iterdir()))}.apk"
+        target = self._opener.scratch / f"{len(list(self._opener.scratch.iterdir()))}.apk"
         with (
-            self._progress.task(f"unpacking {entry.name}", total=entry.size_bytes) as task,
+            self._opener.progress.task(f"unpacking {entry.name}", total=entry.size_bytes) as task,
             target.open("wb") as out,
         ):
             for chunk in self._archive.chunks(entry):
@@ -281,7 +305,7 @@ class _Bundle:
     def _no_room(self, needed: int, free: int) -> UnmetError:
         return UnmetError(
             f"no room to unpack {self._source}: it needs {needed:,} bytes "
-            f"and {self._scratch.parent} has {free:,}",
+            f"and {self._opener.scratch.parent} has {free:,}",
             hint="set TMPDIR to a folder with more space",
             code="no-space",
         )

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, unique
 from typing import TYPE_CHECKING
 
-from labkit.errors import UnmetError, UnreachableError
+from labkit.errors import LabkitError, UnmetError, UnreachableError
 from labkit.progress import SILENT
 from labkit.tv.address import probe
 from labkit.tv.faults import adb_error
 from labkit.tv.shell import run_shell
 
 if TYPE_CHECKING:
-    from labkit.errors import LabkitError
     from labkit.progress import Progress
     from labkit.tv.adb import AdbServer
     from labkit.tv.address import Address
@@ -122,6 +122,14 @@ def connect(
     """
     server.start()
     attempt = _Attempt(server, address, time.monotonic() + wait_s, progress)
+    try:
+        return _carry_through(attempt, address, wait_s)
+    except LabkitError:
+        attempt.forget()
+        raise
+
+
+def _carry_through(attempt: _Attempt, address: Address, wait_s: float) -> Connection:
     while True:
         match decide(attempt.observe()):
             case Step.CONNECT:
@@ -187,6 +195,13 @@ class _Attempt:
             time.sleep(_SETTLE_S)
         self._proof_failed = False
         self.request()
+
+    def forget(self) -> None:
+        """Let the server drop a connection that was only made here, and never came to be."""
+        address = str(self._address)
+        with suppress(LabkitError):  # what counts is why connecting failed
+            if self._attempts and self._server.state(address) == "offline":
+                self._server.disconnect(address)
 
     def wait(self) -> None:
         state = self._server.state(str(self._address))

@@ -200,16 +200,25 @@ class Tv:
             kodi=kodi,
         )
 
-    def facts(self, packages: Iterable[str] = ()) -> DeviceFacts:
-        """Ask for what decides whether the apps `packages` can be installed."""
+    def facts(
+        self, packages: Iterable[str] = (), *, density: bool = True, libraries: bool = True
+    ) -> DeviceFacts:
+        """Ask for what decides whether the apps `packages` can be installed.
+
+        Args:
+            packages: Their ids.
+            density: Ask for the screen's density, which decides between splits; before Android 9
+                it takes the TV longer than all the rest.
+            libraries: Ask for the TV's libraries, which few apps need.
+        """
         names = tuple(dict.fromkeys(packages))
         _ = self.features  # asked for once, not by every thread
         # Each answer takes a TV up to a second; it is as quick with several of them.
         with ThreadPoolExecutor(_PARALLEL_QUESTIONS) as pool:
             properties = pool.submit(lambda: self.properties)
             features = pool.submit(self._listed, "features", "feature")
-            libraries = pool.submit(self._listed, "libraries", "library")
-            density = pool.submit(self.run, "wm", "density")
+            known = pool.submit(self._listed, "libraries", "library") if libraries else None
+            screen = pool.submit(self.run, "wm", "density") if density else None
             free = pool.submit(self.free_bytes)
             dumps = tuple(pool.map(self.dump_package, names))
             properties.result()
@@ -218,11 +227,11 @@ class Tv:
             name=self.name,
             sdk=self.sdk,
             abis=self.abis,
-            density_dpi=parse_density(density.result().stdout),
+            density_dpi=parse_density(screen.result().stdout) if screen else None,
             languages=parse_languages(self.properties),
             free_bytes=free.result(),
             features=frozenset(f.partition("=")[0] for f in features.result()) or None,
-            libraries=frozenset(libraries.result()) or None,
+            libraries=(frozenset(known.result()) or None) if known else None,
             installed={app.package: app for app in found if app},
         )
 

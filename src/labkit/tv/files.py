@@ -6,6 +6,7 @@ file service. Times are kept. Names from the TV never lead out of the destinatio
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
 import stat
@@ -89,6 +90,12 @@ class PushPlan:
         """The bytes to send."""
         return sum(item.size_bytes for item in self.files)
 
+    @property
+    def target(self) -> str:
+        """What is written: the one file or folder by its path, else the folder that gets all."""
+        tops = {item.remote.partition("/")[0] for item in self.items}
+        return posixpath.join(self.folder, *tops) if len(tops) == 1 else self.folder
+
 
 @dataclass(frozen=True)
 class Transfer:
@@ -161,11 +168,12 @@ def plan_push(tv: Tv, sources: Sequence[Path], destination: str) -> PushPlan:
     """Find out what a push will send, and where.
 
     Several sources, a folder that exists and a path that ends with `/` mean "into this folder";
-    else the source gets the destination's name.
+    else the source gets the destination's name. A file is not renamed to what looks like the name
+    of a folder that is missing: `film.mkv` to `/sdcard/Movies`.
 
     Raises:
         InputError: A source is missing or cannot be read.
-        UsageError: The destination is no absolute path.
+        UsageError: The destination is no absolute path, or may be meant as a folder or as a name.
     """
     into_folder = len(sources) > 1 or destination.endswith("/")
     path = require_device_path(destination)
@@ -174,6 +182,8 @@ def plan_push(tv: Tv, sources: Sequence[Path], destination: str) -> PushPlan:
         into_folder = into_folder or path == "/" or (found is not None and found.is_folder)
         if into_folder and found is not None and not found.is_folder:
             raise UsageError(f"{path} on {tv.name} is a file, not a folder")
+        if not into_folder and found is None:
+            _refuse_ambiguous(tv, sources[0], path)
         folder = path if into_folder else posixpath.dirname(path)
         items: list[PushItem] = []
         skipped: list[str] = []
@@ -185,6 +195,17 @@ def plan_push(tv: Tv, sources: Sequence[Path], destination: str) -> PushPlan:
             if there is not None:
                 replaces.append(posixpath.join(folder, name))
     return PushPlan(folder, tuple(items), tuple(skipped), tuple(replaces))
+
+
+def _refuse_ambiguous(tv: Tv, source: Path, path: str) -> None:
+    """Ask back where a file with an extension would lose it: a folder is probably meant."""
+    if not source.suffix or posixpath.splitext(path)[1] or source.is_dir():
+        return
+    raise UsageError(
+        f"there is no folder {path} on {tv.name}",
+        hint=f"write {path}/ to make it, or {path}{source.suffix} if that is the file's new name",
+        code="no-such-folder",
+    )
 
 
 def _items(source: Path, name: str, skipped: list[str]) -> Iterator[PushItem]:
@@ -215,6 +236,8 @@ def _item(path: Path, remote: str, skipped: list[str], *, top: bool = False) -> 
     if linked_folder or not (is_folder or stat.S_ISREG(facts.st_mode)):
         skipped.append(f"{path}: {'a link to a folder' if linked_folder else 'no ordinary file'}")
         return
+    if not os.access(path, os.R_OK):  # known before anything is sent
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     size = 0 if is_folder else facts.st_size
     yield PushItem(path, remote, is_folder, size, int(facts.st_mtime))
 
@@ -231,8 +254,7 @@ def push(tv: Tv, plan: PushPlan, *, progress: Progress = SILENT) -> Transfer:
             _push_tar(tv, plan, task)
         else:
             _push_files(tv, plan, task)
-    target = plan.folder
-    return Transfer(len(plan.files), plan.size_bytes, target, plan.skipped)
+    return Transfer(len(plan.files), plan.size_bytes, plan.target, plan.skipped)
 
 
 def _push_files(tv: Tv, plan: PushPlan, task: Task) -> None:

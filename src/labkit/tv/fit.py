@@ -115,6 +115,14 @@ def _missing_splits(choice: Choice) -> Iterator[Problem]:
         )
 
 
+def _damage(choice: Choice) -> Iterator[Problem]:
+    for part in choice.parts:
+        faults = part.apk.contents.faults if part.apk.contents else ()
+        if faults:
+            others = f" (and {len(faults) - 1} more)" if faults[1:] else ""
+            yield Problem("damaged", faults[0] + others, hint="download it again, from its maker")
+
+
 def _signature(choice: Choice, device: DeviceFacts) -> Iterator[Problem]:
     for part in choice.parts:
         yield from _part_signature(part.apk, device.sdk)
@@ -328,7 +336,11 @@ def _replace_hint(package: str, installed: InstalledApp) -> str:
     )
 
 
-_FILE_RULES: tuple[Callable[[Choice], Iterable[Problem]], ...] = (_missing_splits, _television)
+_FILE_RULES: tuple[Callable[[Choice], Iterable[Problem]], ...] = (
+    _damage,
+    _missing_splits,
+    _television,
+)
 _DEVICE_RULES: tuple[Callable[[Choice, DeviceFacts], Iterable[Problem]], ...] = (
     _signature,
     _sdk,

@@ -37,6 +37,7 @@ __all__ = [
     "InstallPlan",
     "Installed",
     "PlannedPart",
+    "facts_for",
     "facts_for_install",
     "install",
     "plan_install",
@@ -211,21 +212,31 @@ def wait_until_booted(tv: Tv, *, wait_s: float, progress: Progress = SILENT) -> 
         time.sleep(_BOOT_POLL_S)
 
 
+def facts_for(tv: Tv, apps: Iterable[App]) -> DeviceFacts:
+    """Ask a TV for what decides about these apps, and for nothing else."""
+    apps = tuple(apps)
+    return tv.facts(
+        (app.package for app in apps),
+        density=any(app.is_split for app in apps),
+        libraries=any(app.needs_libraries for app in apps),
+    )
+
+
 def facts_for_install(
-    tv: Tv, packages: Iterable[str], *, wait_s: float, progress: Progress = SILENT
+    tv: Tv, apps: Iterable[App], *, wait_s: float, progress: Progress = SILENT
 ) -> DeviceFacts:
     """Ask what decides about an installation; a TV that is still starting is waited for.
 
     Raises:
         UnreachableError: Its package manager does not answer within `wait_s` seconds.
     """
-    names = tuple(packages)
-    facts = tv.facts(names)
+    apps = tuple(apps)
+    facts = facts_for(tv, apps)
     if facts.features is not None:
         return facts
     # Every TV has features: there is nobody to list them yet.
     wait_until_booted(tv, wait_s=wait_s, progress=progress)
-    return tv.facts(names)
+    return facts_for(tv, apps)
 
 
 def install(tv: Tv, plan: InstallPlan, *, progress: Progress = SILENT) -> Installed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
-import secrets
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -33,6 +33,8 @@ __all__ = [
     "remember",
     "state_path",
 ]
+
+_NAME = re.compile(r"\w[\w-]{0,62}")
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def remember(path: Path, known: Sequence[KnownTv], name: str, address: str) -> N
     check_name(known, name, address)
     remembered = read_remembered(path) | {name: address}
     document = {"tvs": {n: {"address": a} for n, a in sorted(remembered.items())}}
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+    temporary = path.with_name(f"{path.name}.{os.urandom(4).hex()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("x", encoding="utf-8") as file:
@@ -119,10 +121,14 @@ def check_name(known: Sequence[KnownTv], name: str, address: str) -> None:
     """Make sure that `name` can be given to the TV at `address`.
 
     Raises:
-        UsageError: It is another TV's already, or looks like an address.
+        UsageError: It is another TV's already, is no word, or looks like an address.
     """
-    if not name.strip() or looks_like_address(name):
-        raise UsageError(f"{name!r} can be no name of a TV: it is empty or looks like an address")
+    if not _NAME.fullmatch(name) or looks_like_address(name):
+        raise UsageError(
+            f"{name!r} can be no name of a TV",
+            hint="use one word of letters, digits, - and _, for instance livingroom",
+            code="bad-name",
+        )
     for tv in known:
         if tv.name == name and tv.address != address:
             raise UsageError(

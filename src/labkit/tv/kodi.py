@@ -1,8 +1,7 @@
-"""Kodi on a TV: where its data is, backing it up, putting it back.
+"""Backing Kodi's data up, and putting it back.
 
-The data lies in the app's own folder on the shared storage, unless `xbmc_env.properties` moves it.
-Some TVs (Fire OS 8, some updated to Android 14) forbid adb to look there: both ways are tried
-before anything is done. A restore moves the old data aside and never deletes it.
+Whether this computer's disk, and for a restore the TV's folder, can be written is tried before
+anything is done. A restore moves the old data aside and never deletes it.
 """
 
 from __future__ import annotations
@@ -10,16 +9,14 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 import re
-from concurrent.futures import ThreadPoolExecutor
+import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from labkit.errors import LabkitError, RefusedError, UnmetError
+from labkit.errors import LabkitError, RefusedError, UnmetError, UnreachableError
 from labkit.progress import SILENT
-from labkit.tv.dumps import parse_package
-from labkit.tv.faults import adb_error
 from labkit.tv.kodi_archive import (
     ArchiveWriter,
     BackupOrigin,
@@ -27,13 +24,14 @@ from labkit.tv.kodi_archive import (
     is_compressed,
     open_archive,
     read_archive,
+    require_archive_name,
 )
-from labkit.tv.local_file import new_file
-from labkit.tv.tarpipe import create_tar, extract_tar, has_tar
+from labkit.tv.kodi_place import FORBIDDEN_HINT, Kodi, find_kodi, folder_forbidden
+from labkit.tv.local_file import new_file, require_new
+from labkit.tv.tarpipe import FIRST_SDK_WITH_TAR, create_tar, extract_tar, has_tar
 from labkit.tv.tarstream import TarReader, end_of_archive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
     from typing import BinaryIO
 
@@ -42,49 +40,22 @@ if TYPE_CHECKING:
     from labkit.tv.kodi_archive import BackupManifest
     from labkit.tv.tarpipe import TarOutcome
 
-__all__ = ["Kodi", "RestorePlan", "Restored", "back_up", "find_kodi", "plan_restore", "restore"]
+__all__ = [
+    "Kodi",
+    "RestorePlan",
+    "Restored",
+    "back_up",
+    "find_kodi",
+    "plan_restore",
+    "require_backup_target",
+    "restore",
+]
 
-_KODI = "org.xbmc.kodi"
-_STORAGE = "/sdcard"
-_PARALLEL_QUESTIONS = 4
 _DISCARD_TIMEOUT_S = 120.0
+# No Kodi's data fills that much: with as much free space its size need not be asked for.
+_AMPLE_BYTES = 16 << 30
 _CACHES = ("temp", "addons/packages", "*.log", "*.old.log", "kodi_crashlog*")
 _THUMBNAILS = ("userdata/Thumbnails", "userdata/Database/Textures*.db")
-_FORBIDDEN_HINT = (
-    "this TV does not let adb into apps' folders; use the Backup add-on inside Kodi "
-    "(script.xbmcbackup) with a folder such as /sdcard/Download, then `labkit tv pull` it"
-)
-
-
-@dataclass(frozen=True)
-class Kodi:
-    """Kodi on a TV.
-
-    Attributes:
-        package: Its application id.
-        version: Its version, for instance `21.1`; None where the TV does not tell.
-        folder: Its data folder, which ends with `.kodi` (or a fork's name).
-    """
-
-    package: str
-    version: str | None
-    folder: str
-
-    @property
-    def parent(self) -> str:
-        """The folder that holds the data folder."""
-        return posixpath.dirname(self.folder)
-
-    @property
-    def name(self) -> str:
-        """The data folder's own name."""
-        return posixpath.basename(self.folder)
-
-    @property
-    def major(self) -> int | None:
-        """The first number of its version."""
-        match = re.match(r"\d+", self.version or "")
-        return int(match.group()) if match else None
 
 
 @dataclass(frozen=True)
@@ -128,92 +99,24 @@ class Restored:
     aside: str
 
 
-# -- finding it
-
-
-def find_kodi(tv: Tv, package: str | None = None) -> Kodi:
-    """Find Kodi, or the fork `package`, and its data folder.
-
-    Raises:
-        UnmetError: It is not installed, or was never started.
-        RefusedError: The TV does not let adb see its folder.
-    """
-    wanted = package or _KODI
-    _ = tv.features  # asked for once, not by every thread
-    # Each answer takes a TV up to a second: the usual questions go out together.
-    with ThreadPoolExecutor(_PARALLEL_QUESTIONS) as pool:
-        properties = pool.submit(lambda: tv.properties)
-        dump = pool.submit(tv.dump_package, wanted)
-        moved = pool.submit(tv.run, "cat", f"{_STORAGE}/xbmc_env.properties")
-        usual = pool.submit(_look, tv, _usual_folder(wanted))
-        properties.result()
-    app = parse_package(dump.result(), wanted, sdk=tv.sdk)
-    if app is None and package is None:
-        wanted = _fork(tv)
-        app = tv.installed(wanted)
-    if app is None:
-        raise UnmetError(
-            f"{wanted} is not installed on {tv.name}",
-            hint="`labkit tv apps --filter kodi` shows what there is; forks need --package",
-            code="kodi-missing",
-        )
-    known = {_usual_folder(package or _KODI): usual.result()}
-    forbidden = None
-    for folder in _candidates(moved.result().stdout, wanted):
-        found = known[folder] if folder in known else _look(tv, folder)
-        if found == "data":
-            return Kodi(wanted, app.version_name, folder)
-        if found == "forbidden":
-            forbidden = folder
-    if forbidden:
-        raise _forbidden(tv, forbidden)
-    raise UnmetError(
-        f"{wanted} on {tv.name} has no data folder yet",
-        hint="start Kodi once on the TV, then try again",
-        code="kodi-never-started",
-    )
-
-
-def _fork(tv: Tv) -> str:
-    """Find what may be a fork of Kodi; Kodi itself where there is none."""
-    packages = tv.packages()
-    return next((p for p in packages if "kodi" in p or ".spmc" in p or "xbmc" in p), _KODI)
-
-
-def _look(tv: Tv, folder: str) -> Literal["data", "forbidden", "nothing"]:
-    """See whether a folder holds Kodi's data."""
-    result = tv.run("ls", "-a", folder)
-    if result.status == 0 and re.search(r"^(userdata|addons)$", result.stdout, re.MULTILINE):
-        return "data"
-    refused = "ermission denied" in result.text or "not permitted" in result.text
-    return "forbidden" if refused else "nothing"
-
-
-def _usual_folder(package: str) -> str:
-    return f"{_STORAGE}/Android/data/{package}/files/.kodi"
-
-
-def _candidates(environment: str, package: str) -> Iterator[str]:
-    """Iterate over where the data may be: where `xbmc_env.properties` moves it comes first."""
-    if match := re.search(r"^\s*xbmc\.data\s*=\s*(/\S.*?)\s*$", environment, re.MULTILINE):
-        yield posixpath.join(match[1], ".kodi")
-        yield match[1].rstrip("/")
-    yield _usual_folder(package)
-    if ".spmc" in package:
-        yield f"{_STORAGE}/Android/data/{package}/files/.spmc"
-
-
-def _forbidden(tv: Tv, folder: str) -> RefusedError:
-    error = adb_error("path_denied", tv.name, folder)
-    return RefusedError(error.message, hint=_FORBIDDEN_HINT, code="kodi-folder-forbidden")
-
-
 # -- backup
 
 
 def excluded_patterns(*, thumbnails: bool) -> tuple[str, ...]:
     """Return what a backup leaves out, as patterns below the data folder."""
     return _CACHES if thumbnails else (*_CACHES, *_THUMBNAILS)
+
+
+def require_backup_target(target: Path) -> None:
+    """Make sure that a backup can be written to `target`, before a TV is troubled for it.
+
+    Raises:
+        UsageError: It is named as another kind of archive.
+        RefusedError: It exists.
+        UnmetError: Its folder is missing or cannot be written.
+    """
+    require_archive_name(target)
+    require_new(target)
 
 
 def back_up(
@@ -226,7 +129,8 @@ def back_up(
 ) -> BackupManifest:
     """Write Kodi's data to the new file `target`, readable for its owner alone: it has passwords.
 
-    Kodi is stopped first, since its databases may not change meanwhile.
+    Kodi is stopped once nothing speaks against the backup, since its databases may not change
+    meanwhile.
 
     Args:
         tv: The TV.
@@ -239,14 +143,17 @@ def back_up(
         What the backup holds, and what could not be read.
 
     Raises:
-        UnmetError: The TV has no tar, or `target` cannot be written.
+        UsageError: `target` is named as another kind of archive.
+        UnmetError: The TV has no tar, or `target` cannot be written, or not all of it.
         RefusedError: `target` exists, or the TV gave nothing.
     """
-    _require_tar(tv)
+    require_backup_target(target)
     patterns = excluded_patterns(thumbnails=thumbnails)
-    progress.message(f"stopping Kodi on {tv.name}")
-    tv.run("am", "force-stop", kodi.package)
     with new_file(target, mode=0o600) as file, ExitStack() as stack:
+        _require_tar(tv)
+        _require_room(tv, kodi, target, patterns)
+        progress.message(f"stopping Kodi on {tv.name}")
+        tv.run("am", "force-stop", kodi.package)
         sink = stack.enter_context(compressed(file)) if is_compressed(target) else file
         manifest = _receive(tv, kodi, sink, patterns, progress)
         if manifest is None:  # an old tar that does not know --exclude; nothing was written
@@ -311,7 +218,7 @@ def _complaints(outcome: TarOutcome) -> list[str]:
 def _no_archive(tv: Tv, kodi: Kodi, outcome: TarOutcome) -> RefusedError:
     text = " ".join(outcome.errors)
     if "ermission denied" in text or "not permitted" in text:
-        return _forbidden(tv, kodi.folder)
+        return folder_forbidden(tv, kodi.folder)
     reason = outcome.errors[0] if outcome.errors else "the archive broke off"
     return RefusedError(f"{tv.name} sent no whole archive: {reason}", code="no-archive")
 
@@ -329,8 +236,33 @@ def _origin(tv: Tv, kodi: Kodi, patterns: tuple[str, ...]) -> BackupOrigin:
     )
 
 
+def _require_room(tv: Tv, kodi: Kodi, target: Path, patterns: tuple[str, ...]) -> None:
+    """Refuse a backup that this computer's disk cannot hold; a compressed one takes its chance."""
+    free = shutil.disk_usage(target.parent).free
+    if free >= _AMPLE_BYTES or is_compressed(target):
+        return
+    left_out = [f"{kodi.folder}/{pattern}" for pattern in patterns if "*" not in pattern]
+    needed = _disk_usage(tv, kodi.folder) - _disk_usage(tv, *left_out)
+    if needed > free:
+        raise UnmetError(
+            f"Kodi's data on {tv.name} takes about {needed / 1e6:,.0f} MB, "
+            f"and {target.parent} has {free / 1e6:,.0f} MB free",
+            hint="choose another folder, or a name that ends with .gz to compress it",
+            code="no-space",
+        )
+
+
+def _disk_usage(tv: Tv, *folders: str) -> int:
+    """Ask how many bytes folders take; 0 where the TV does not tell in time."""
+    try:
+        text = tv.run("du", "-sk", *folders).stdout
+    except UnreachableError:
+        return 0
+    return 1024 * sum(int(digits) for digits in re.findall(r"^(\d+)\s", text, re.MULTILINE))
+
+
 def _require_tar(tv: Tv) -> None:
-    if not has_tar(tv):
+    if (tv.sdk or 0) < FIRST_SDK_WITH_TAR and not has_tar(tv):
         raise UnmetError(
             f"{tv.name} has no tar (Android 6 and later have)",
             hint="use the Backup add-on inside Kodi (script.xbmcbackup), then `labkit tv pull`",
@@ -383,7 +315,7 @@ def _probe_write(tv: Tv, kodi: Kodi) -> None:
     made = tv.run("mkdir", probe)
     tv.run("rmdir", probe)
     if made.status and "exists" not in made.text:
-        raise _forbidden(tv, kodi.parent)
+        raise folder_forbidden(tv, kodi.parent)
 
 
 def restore(tv: Tv, plan: RestorePlan, *, progress: Progress = SILENT) -> Restored:
@@ -432,7 +364,7 @@ def _move(tv: Tv, source: str, target: str) -> None:
 def _cannot_write(tv: Tv, path: str, text: str) -> RefusedError:
     return RefusedError(
         f"{tv.name} does not let adb write {path}: {text.strip()}",
-        hint=_FORBIDDEN_HINT,
+        hint=FORBIDDEN_HINT,
         code="kodi-folder-forbidden",
     )
 

@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from labkit.errors import InputError
+from labkit.errors import InputError, UsageError
+from labkit.tv.local_file import require_ordinary
 from labkit.tv.tarstream import TarReader, end_of_archive, padding
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ __all__ = [
     "is_compressed",
     "open_archive",
     "read_archive",
+    "require_archive_name",
 ]
 
 MANIFEST_MEMBER = "labkit-kodi.json"
@@ -40,6 +42,8 @@ _CHUNK_BYTES = 1 << 18
 # 100,000 files at 200 bytes each.
 _MAX_MANIFEST_BYTES = 64 << 20
 _COMPRESSION_LEVEL = 6
+# What says of a file that it is something else than a tar, or a tar compressed in another way.
+_OTHER_ARCHIVES = (".zip", ".7z", ".rar", ".bz2", ".tbz", ".tbz2", ".xz", ".txz", ".zst", ".tzst")
 
 
 @dataclass(frozen=True)
@@ -154,6 +158,22 @@ class ArchiveWriter:
         self._written += len(data)
 
 
+def require_archive_name(path: Path) -> None:
+    """Refuse a name for a backup that promises another form than the one it will have.
+
+    Raises:
+        UsageError: It ends as a zip archive's does, for instance.
+    """
+    suffix = path.suffix.lower()
+    if suffix in _OTHER_ARCHIVES:
+        stem = path.stem.removesuffix(".tar")
+        raise UsageError(
+            f"a backup is a tar archive, and {path} is named as a {suffix} file",
+            hint=f"name it {stem}.tar, or {stem}.tar.gz to have it compressed",
+            code="archive-name",
+        )
+
+
 def is_compressed(path: Path) -> bool:
     """Tell by its name whether a backup is, or is to be, compressed."""
     return path.name.lower().endswith((".gz", ".tgz"))
@@ -167,6 +187,7 @@ def open_archive(path: Path) -> Iterator[Iterator[bytes]]:
         InputError: It cannot be read.
     """
     try:
+        require_ordinary(path)
         with path.open("rb") as file:
             magic = file.read(2)
             file.seek(0)

@@ -1,21 +1,54 @@
-"""Writing a new file on this computer: whole or not at all, never over another."""
+"""Files on this computer: reading ordinary ones, and writing a new one whole or not at all."""
 
 from __future__ import annotations
 
 import os
-import secrets
+import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
-from labkit.errors import RefusedError, UnmetError
+from labkit.errors import InputError, RefusedError, UnmetError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["new_file"]
+__all__ = ["new_file", "require_new", "require_ordinary"]
 
 _BUFFER_BYTES = 1 << 20
+
+
+def require_ordinary(path: Path) -> None:
+    """Make sure that `path` is a file or a folder: a pipe would be waited for without end.
+
+    Raises:
+        InputError: It is a pipe, a device or a socket.
+        OSError: It cannot be looked at.
+    """
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        kind = "a pipe" if stat.S_ISFIFO(mode) else "a device or a socket"
+        raise InputError(
+            f"{path} is {kind}, not a file",
+            hint="its parts are read out of order: save it as a file first",
+            code="not-a-file",
+        )
+
+
+def require_new(target: Path) -> None:
+    """Make sure that the file `target` can be made, before anything is done for it.
+
+    Raises:
+        RefusedError: It exists.
+        UnmetError: Its folder is missing or cannot be written.
+    """
+    if target.exists() or target.is_symlink():
+        raise RefusedError(f"{target} exists already", hint="name another file", code="file-exists")
+    folder = target.parent
+    if not folder.is_dir():
+        raise _not_writable(target, f"there is no folder {folder}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise _not_writable(target, f"the folder {folder} is not yours to write to")
 
 
 @contextmanager
@@ -30,9 +63,8 @@ def new_file(target: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
         RefusedError: It exists.
         UnmetError: It cannot be written, for instance because the disk is full.
     """
-    if target.exists() or target.is_symlink():
-        raise RefusedError(f"{target} exists already", hint="name another file", code="file-exists")
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    require_new(target)
+    temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.part")
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         descriptor = os.open(temporary, flags, mode)
@@ -46,11 +78,15 @@ def new_file(target: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
             temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise UnmetError(
-            f"{target} cannot be written: {error.strerror or error}",
-            hint="free some space or choose another folder",
-            code="not-writable",
-        ) from error
+        raise _not_writable(target, error.strerror or str(error)) from error
+
+
+def _not_writable(target: Path, reason: str) -> UnmetError:
+    return UnmetError(
+        f"{target} cannot be written: {reason}",
+        hint="free some space or choose another folder",
+        code="not-writable",
+    )
 
 
 def _publish(temporary: Path, target: Path) -> None:

@@ -10,7 +10,8 @@ from labkit.errors import UnmetError
 
 __all__ = ["foreign_owner", "foreign_server_error", "server_owner"]
 
-_LISTENING = "0A"
+_LISTENING = b"0A"
+_LINE_BYTES = 150
 
 
 def server_owner(port: int) -> int | None:
@@ -22,13 +23,15 @@ def server_owner(port: int) -> int | None:
         return None
     for table in ("tcp", "tcp6"):
         try:
-            lines = Path("/proc/net", table).read_text(encoding="ascii").splitlines()[1:]
+            # The kernel makes a line when it is read, and those who listen come first: read
+            # singly they take microseconds, all connections of a computer 5 to 25 ms.
+            with Path("/proc/net", table).open("rb", buffering=_LINE_BYTES) as lines:
+                for line in lines:
+                    words = line.split()
+                    if words[1].endswith(b":%04X" % port) and words[3] == _LISTENING:
+                        return int(words[7])
         except OSError:
             continue
-        for line in lines:
-            words = line.split()
-            if words[1].endswith(f":{port:04X}") and words[3] == _LISTENING:
-                return int(words[7])
     return None
 
 

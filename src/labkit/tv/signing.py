@@ -7,8 +7,8 @@ The schemes, newest first, and where they stand:
   each signer and may prove that a new key follows old ones.
 - v1 in `META-INF/`, as a PKCS#7 file (RFC 2315) beside a list of digests.
 
-Certificates are read here, and digests are not checked: an app is "signed by" what this module
-returns, never "verified". The TV verifies.
+Certificates are read here, and nothing is checked: an app is "signed by" what this module returns,
+never "verified". `labkit.tv.contents` compares the digests with the file; the TV verifies.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from labkit.tv import der
 from labkit.tv.errors import ApkError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import BinaryIO
 
     from labkit.tv.ziparchive import ZipArchive, ZipEntry
@@ -94,12 +94,14 @@ class Signer:
         min_sdk: The lowest API level that this signer is meant for.
         max_sdk: The highest.
         lineage: The certificates of older keys that this one was made to follow, oldest first.
+        digests: What was signed (v2 and newer): numbers of algorithms and digests of the file.
     """
 
     certificate: Certificate
     min_sdk: int = 0
     max_sdk: int = _NEWEST_SDK
     lineage: tuple[Certificate, ...] = ()
+    digests: tuple[tuple[int, bytes], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -124,10 +126,12 @@ class Signatures:
     Attributes:
         schemes: One entry per scheme that is present, the newest scheme first.
         announced: Newer schemes that the v1 signature says were applied as well, by number.
+        block_offset: Where the signing block of v2 and newer begins; None where there is none.
     """
 
     schemes: tuple[SchemeSignature, ...] = ()
     announced: frozenset[int] = frozenset()
+    block_offset: int | None = None
 
     def on(self, sdk: int | None = None) -> SchemeSignature:
         """Return the signature that a TV of API level `sdk` goes by (None: the newest).
@@ -168,37 +172,42 @@ def read_signatures(
         archive: The same as a zip archive.
         meta_inf: Its entries directly in `META-INF/`.
     """
-    found = _read_block(file, archive.directory_offset)
+    block_offset = _find_block(file, archive.directory_offset)
+    found = {}
+    if block_offset is not None:
+        end = archive.directory_offset - _FOOTER_BYTES
+        found = _read_entries(file, block_offset + 8, end)
     jar, announced = _read_v1(archive, meta_inf)
     if jar is not None:
         found["v1"] = jar
-    return Signatures(tuple(found[s] for s in _FIRST_SDK if s in found), announced)
+    schemes = tuple(found[scheme] for scheme in _FIRST_SDK if scheme in found)
+    return Signatures(schemes, announced, block_offset)
 
 
 # --- schemes v2 and newer ------------------------------------------------------------------
 
 
-def _read_block(file: BinaryIO, directory_offset: int) -> dict[Scheme, SchemeSignature]:
-    """Read the signing block that ends where the zip directory begins.
+_FOOTER_BYTES = 8 + len(_BLOCK_MAGIC)
+
+
+def _find_block(file: BinaryIO, directory_offset: int) -> int | None:
+    """Find where the signing block begins; it ends where the zip directory begins.
 
     Layout: u64 size, entries of (u64 length, u32 id, value), u64 size again, 16 bytes of magic;
     the size counts everything but its own first field.
     """
-    footer_size = 8 + len(_BLOCK_MAGIC)
-    if directory_offset < footer_size + 8:
-        return {}
-    file.seek(directory_offset - footer_size)
-    footer = file.read(footer_size)
+    if directory_offset < _FOOTER_BYTES + 8:
+        return None
+    file.seek(directory_offset - _FOOTER_BYTES)
+    footer = file.read(_FOOTER_BYTES)
     if footer[8:] != _BLOCK_MAGIC:
-        return {}
+        return None
     (size,) = struct.unpack_from("<Q", footer)
-    start = directory_offset - size - 8
-    if size < footer_size or start < 0:
-        return {}
+    start: int = directory_offset - size - 8
+    if size < _FOOTER_BYTES or start < 0:
+        return None
     file.seek(start)
-    if file.read(8) != footer[:8]:
-        return {}
-    return _read_entries(file, start + 8, directory_offset - footer_size)
+    return start if file.read(8) == footer[:8] else None
 
 
 def _read_entries(file: BinaryIO, position: int, end: int) -> dict[Scheme, SchemeSignature]:
@@ -261,11 +270,11 @@ class _Reader:
 
 def _read_signer(signer: _Reader, scheme: Scheme) -> Signer:
     signed = signer.nested()
-    signed.nested()  # digests
+    digests = tuple(_read_digests(signed.nested()))
     certificates = signed.nested()
     certificate = Certificate(certificates.prefixed())
     if scheme == "v2":
-        return Signer(certificate)
+        return Signer(certificate, digests=digests)
     min_sdk, max_sdk = signed.u32(), signed.u32()
     attributes = signed.nested()
     lineage: tuple[Certificate, ...] = ()
@@ -273,7 +282,13 @@ def _read_signer(signer: _Reader, scheme: Scheme) -> Signer:
         attribute = attributes.nested()
         if attribute.u32() == _LINEAGE_ATTRIBUTE:
             lineage = _read_lineage(attribute, certificate)
-    return Signer(certificate, min_sdk, max_sdk, lineage)
+    return Signer(certificate, min_sdk, max_sdk, lineage, digests)
+
+
+def _read_digests(digests: _Reader) -> Iterator[tuple[int, bytes]]:
+    while digests.remaining:
+        digest = digests.nested()
+        yield digest.u32(), digest.prefixed()
 
 
 def _read_lineage(attribute: _Reader, current: Certificate) -> tuple[Certificate, ...]:

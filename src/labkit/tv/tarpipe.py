@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from labkit.tv.device import Tv
     from labkit.tv.shell import ShellStream
 
-__all__ = ["TarOutcome", "create_tar", "extract_tar", "has_tar"]
+__all__ = ["FIRST_SDK_WITH_TAR", "TarOutcome", "create_tar", "extract_tar", "has_tar"]
+
+FIRST_SDK_WITH_TAR = 23
+"""Android 6: from here on a TV has a tar, and where its version is known it need not be asked."""
 
 _ERROR_FILE = "/data/local/tmp/labkit-tar.err"
 

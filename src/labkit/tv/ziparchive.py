@@ -57,6 +57,7 @@ class ZipEntry:
         packed_bytes: Its size in the archive.
         method: How it is packed, by APPNOTE's number.
         header_offset: Where its own header lies in the archive.
+        crc32: The sum of its unpacked bytes.
         unix_mode: Its kind and permissions, where the archive tells; else 0.
     """
 
@@ -65,6 +66,7 @@ class ZipEntry:
     packed_bytes: int
     method: int
     header_offset: int
+    crc32: int
     unix_mode: int
 
     @property
@@ -86,6 +88,9 @@ class ZipEntry:
 class ZipArchive:
     """A zip archive in a seekable file.
 
+    `size_bytes` is its size, `directory_offset` and `end_offset` where its directory and its end
+    record begin.
+
     Args:
         file: The archive, open for reading; it stays open.
         name: How error messages call it.
@@ -98,11 +103,11 @@ class ZipArchive:
     def __init__(self, file: BinaryIO, name: str) -> None:
         self._file = file
         self._name = name
-        self._size = file.seek(0, 2)
+        self.size_bytes = file.seek(0, 2)
         file.seek(0)
         if file.read(4) != LOCAL_HEADER_MAGIC:
             raise ApkError(f"{name} does not start as a zip archive", code="not-a-zip")
-        self.directory_offset, self._directory_bytes = self._find_directory()
+        self.directory_offset, self._directory_bytes, self.end_offset = self._find_directory()
 
     def _damaged(self, what: str) -> ApkError:
         return ApkError(f"{self._name} is damaged: {what}", hint="download it again")
@@ -114,9 +119,10 @@ class ZipArchive:
             raise self._damaged(f"it ends within a record at byte {offset}")
         return data
 
-    def _find_directory(self) -> tuple[int, int]:
-        tail_size = min(self._size, _END.size + _MAX_COMMENT_BYTES)
-        tail = self._read_at(self._size - tail_size, tail_size)
+    def _find_directory(self) -> tuple[int, int, int]:
+        """Find where the directory begins, how long it is, and where the end record begins."""
+        tail_size = min(self.size_bytes, _END.size + _MAX_COMMENT_BYTES)
+        tail = self._read_at(self.size_bytes - tail_size, tail_size)
         position = tail.rfind(_END_MAGIC)
         while position >= 0:
             remaining = len(tail) - position - _END.size
@@ -130,15 +136,16 @@ class ZipArchive:
                 hint="the download did not complete; download it again",
                 code="truncated",
             )
-        end_offset = self._size - tail_size + position
+        end_offset = self.size_bytes - tail_size + position
         *_, directory_bytes, offset, _comment = _END.unpack_from(tail, position)
+        limit = end_offset
         if _ZIP64_MARK in (directory_bytes, offset):
-            offset, directory_bytes, end_offset = self._find_directory64(end_offset)
-        if offset + directory_bytes > end_offset:
+            offset, directory_bytes, limit = self._find_directory64(end_offset)
+        if offset + directory_bytes > limit:
             raise self._damaged("its directory lies outside of the file")
         if directory_bytes > _MAX_DIRECTORY_BYTES:
             raise self._damaged(f"its directory takes {directory_bytes:,} bytes")
-        return offset, directory_bytes
+        return offset, directory_bytes, end_offset
 
     def _find_directory64(self, end_offset: int) -> tuple[int, int, int]:
         locator_offset = max(0, end_offset - _END64_LOCATOR.size)
@@ -183,7 +190,7 @@ class ZipArchive:
         method, packed, size, offset = record[4], record[8], record[9], record[16]
         if _ZIP64_MARK in (packed, size, offset):
             size, packed, offset = _apply_zip64(extra, size, packed, offset)
-        return ZipEntry(name, size, packed, method, offset, record[15] >> 16)
+        return ZipEntry(name, size, packed, method, offset, record[7], record[15] >> 16)
 
     def data_offset(self, entry: ZipEntry) -> int:
         """Find where the bytes of `entry` begin in the file.
@@ -195,7 +202,7 @@ class ZipArchive:
         if header[0] != LOCAL_HEADER_MAGIC:
             raise self._damaged(f"there is no entry where {entry.name} should be")
         offset: int = entry.header_offset + _LOCAL_HEADER.size + header[9] + header[10]
-        if offset + entry.packed_bytes > self._size:
+        if offset + entry.packed_bytes > self.size_bytes:
             raise self._damaged(f"{entry.name} lies outside of the file")
         return offset
 
@@ -203,8 +210,8 @@ class ZipArchive:
         """Unpack `entry` piece by piece, never more than its directory entry promises.
 
         Raises:
-            ApkError: It is damaged, unpacks to another size than promised (as zip bombs do), or
-                is packed by a method that Android does not read.
+            ApkError: It is damaged, unpacks to another size than promised (as zip bombs do) or to
+                other bytes, or is packed by a method that Android does not read.
         """
         offset = self.data_offset(entry)
         if entry.method == _STORED:
@@ -213,14 +220,17 @@ class ZipArchive:
             pieces = self._inflated_chunks(offset, entry)
         else:
             raise self._damaged(f"{entry.name} is packed by the unknown method {entry.method}")
-        total = 0
+        total = crc32 = 0
         for piece in pieces:
             total += len(piece)
             if total > entry.size_bytes:
                 break
+            crc32 = zlib.crc32(piece, crc32)
             yield piece
         if total != entry.size_bytes:
             raise self._damaged(f"{entry.name} does not unpack to {entry.size_bytes:,} bytes")
+        if crc32 != entry.crc32:
+            raise self._damaged(f"{entry.name} does not match its sum (CRC-32)")
 
     def read(self, entry: ZipEntry, *, limit_bytes: int) -> bytes:
         """Unpack `entry` into memory.
@@ -234,6 +244,15 @@ class ZipArchive:
                 f"and more than {limit_bytes:,} make no sense"
             )
         return b"".join(self.chunks(entry))
+
+    def fault(self, entry: ZipEntry) -> str | None:
+        """Unpack `entry` to the end, and say what is wrong with it; None where nothing is."""
+        try:
+            for _ in self.chunks(entry):
+                pass
+        except ApkError as error:
+            return error.message
+        return None
 
     def _packed_chunks(self, offset: int, entry: ZipEntry) -> Iterator[bytes]:
         remaining = entry.packed_bytes

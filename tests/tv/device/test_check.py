@@ -6,6 +6,7 @@ import pytest
 
 from labkit.cli import app
 from labkit.tv.apk import read_apk
+from support.apk_builder import TV_ACTIVITY
 
 
 @pytest.fixture
@@ -60,6 +61,25 @@ def test_the_parts_of_a_split_app_are_chosen_for_this_tv(check, apk_builder):
         None,
         "config.armeabi_v7a",
     ]
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_a_tv_is_asked_only_for_what_decides(check, apk_builder, endpoint, split):
+    """Density and libraries cost a weak TV seconds, and a whole app goes without."""
+    files = [apk_builder.build()]
+    if split:
+        files = [apk_builder.base(), apk_builder.split("config.xhdpi", owner="")]
+    check(*files)
+    asked = endpoint.state.read()["log"]
+    assert any(call.startswith("wm density") for call in asked) is split
+    assert not any("list libraries" in call for call in asked)
+
+
+def test_a_library_that_the_tv_lacks(check, apk_builder):
+    """An app that needs one has the TV asked for its libraries."""
+    app = f'{TV_ACTIVITY}<uses-library android:name="org.nowhere"/>'
+    text = apk_builder.manifest().replace(TV_ACTIVITY, app)
+    assert check(apk_builder.build(text))[::2] == (1, ["missing-library"])
 
 
 def test_a_full_tv(check, apk_builder, endpoint):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import ExitStack
 
 import pytest
@@ -101,8 +102,104 @@ def test_an_app_is_installed_and_started(run, endpoint, apk):
     code, document = run("install", apk, "--tv", endpoint.address, "--launch")
     assert code == 0
     (done,) = document["data"]["installed"]
-    assert {"package": PACKAGE, "tv": endpoint.address}.items() <= done.items()
+    expected = {"package": PACKAGE, "tv": endpoint.address, "started": True, "replaced": False}
+    assert expected.items() <= done.items()
     assert any(line.startswith(f"monkey -p {PACKAGE}") for line in endpoint.state.read()["log"])
+
+
+def test_what_was_done_is_said(endpoint, apk, capsys):
+    """Also that the app was started, and that another one had to go first."""
+    endpoint.open()
+    endpoint.state.add_package(PACKAGE, version_code=0, signers=["c0ffee"])
+    words = ["install", str(apk), "--tv", endpoint.address, "--launch", "--replace", "--yes"]
+    assert app.main(["tv", *words]) == 0
+    said = capsys.readouterr().out
+    assert "installed org.labkit.sample" in said
+    assert "the former app and its data removed; started" in said
+
+
+def test_an_app_that_does_not_start_is_installed_all_the_same(run, endpoint, apk):
+    """Partly done: the document has it under both."""
+    endpoint.open()
+    with endpoint.state.edit() as state:
+        state["answers"]["monkey"] = "** No activities found to run, monkey aborted.\n"
+        state["answers"]["cmd package resolve-activity"] = "No activity found\n"
+    code, document = run("install", apk, "--tv", endpoint.address, "--launch")
+    (done,) = document["data"]["installed"]
+    assert (code, done["started"], len(document["data"]["failed"])) == (5, False, 1)
+
+
+def test_a_file_is_not_pushed_under_the_name_of_a_missing_folder(run, endpoint, tmp_path):
+    """With a slash, or with an extension, it is clear what is meant."""
+    film = tmp_path / "film.mkv"
+    film.write_bytes(b"film")
+    endpoint.open()
+    to = ("--tv", endpoint.address)
+    code, document = run("push", film, "/sdcard/Movies", *to)
+    assert (code, document["errors"][0]["code"]) == (2, "no-such-folder")
+    assert "/sdcard/Movies/" in document["errors"][0]["hint"]
+    assert not endpoint.place("/sdcard/Movies").exists()
+    code, document = run("push", film, "/sdcard/Movies/", *to)
+    assert (code, document["data"]["target"]) == (0, "/sdcard/Movies/film.mkv")
+    code, document = run("push", film, "/sdcard/other.mkv", *to)
+    assert (code, document["data"]["target"]) == (0, "/sdcard/other.mkv")
+    assert endpoint.place("/sdcard/other.mkv").read_bytes() == b"film"
+    assert endpoint.place("/sdcard/Movies/film.mkv").read_bytes() == b"film"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
+def test_an_unreadable_file_is_known_before_anything_is_sent(run, endpoint, tmp_path):
+    """The readable one beside it does not arrive either."""
+    (tmp_path / "a").write_text("a")
+    (tmp_path / "b").touch(mode=0)
+    endpoint.open()
+    code, document = run(
+        "push", tmp_path / "a", tmp_path / "b", "/sdcard/", "--tv", endpoint.address
+    )
+    assert (code, document["errors"][0]["code"]) == (2, "bad-input")
+    assert not endpoint.place("/sdcard/a").exists()
+
+
+@pytest.mark.parametrize("name", ["a b", "a/b", "..", "", "-x", "a\nb", "tv.lan"])
+def test_a_name_is_one_word(run, endpoint, name):
+    """Nothing is connected for another."""
+    code, document = run("connect", endpoint.address, f"--name={name}")
+    assert (code, document["errors"][0]["code"]) == (2, "bad-name")
+
+
+@pytest.mark.parametrize("behaviour", ["silent", "drop"])
+def test_a_failed_connect_leaves_nothing_in_the_list(run, endpoint, behaviour):
+    """The server would keep it as an offline device without a name."""
+    endpoint.proxy.faults.behaviour = behaviour
+    code, _ = run("connect", endpoint.address, "--wait", "1")
+    assert code == 3
+    _, listed = run("list")
+    assert endpoint.address not in {tv["serial"] for tv in listed["data"]["tvs"]}
+
+
+def test_a_tv_without_a_name_has_a_dash_in_the_list(endpoint, capsys):
+    """An empty first column would move the others."""
+    endpoint.open()
+    assert app.main(["tv", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith(f"-\t{endpoint.address}\tdevice") for line in lines)
+
+
+@pytest.mark.parametrize("command", ["check", "install", "kodi list"])
+def test_a_pipe_is_refused_instead_of_waited_for(run, command, tmp_path):
+    """Its bytes could not be read in the order that is needed."""
+    pipe = tmp_path / "app.apk"
+    os.mkfifo(pipe)
+    code, document = run(*command.split(), pipe)
+    assert (code, document["errors"][0]["code"]) == (2, "not-a-file")
+
+
+def test_checking_takes_addresses_as_installing_does(run):
+    """Only encrypted ones; the address is not taken for a path."""
+    code, document = run("check", "http://127.0.0.1/app.apk")
+    (error,) = document["errors"]
+    assert (code, error["code"]) == (2, "not-https")
+    assert "http://127.0.0.1/app.apk" in error["message"]
 
 
 def test_a_dry_run_sends_nothing(run, endpoint, apk):

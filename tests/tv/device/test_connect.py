@@ -143,6 +143,20 @@ def test_a_frozen_tv_does_not_hang_labkit(genuine):
         genuine.process.thaw()
 
 
+def test_a_frozen_tv_is_known_before_a_transfer_would_give_up(genuine, monkeypatch):
+    """A service that does not open is no service that takes long."""
+    monkeypatch.setattr("labkit.tv.adb._OPEN_TIMEOUT_S", 0.5)
+    tv = genuine.open()
+    assert tv.features
+    genuine.process.freeze()
+    try:
+        with pytest.raises(UnreachableError) as caught:
+            tv.sync()
+        assert caught.value.code == "conn_timeout"
+    finally:
+        genuine.process.thaw()
+
+
 def test_another_program_on_the_servers_port_is_told():
     """Where the adb server should be, something else answers."""
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import random
 import tarfile
+from types import SimpleNamespace
 
 import pytest
 
+from labkit.cli import app
 from labkit.errors import InputError, LabkitError, RefusedError, UnmetError
 from labkit.tv.kodi import back_up, find_kodi, plan_restore, restore
 from labkit.tv.kodi_archive import MANIFEST_MEMBER, read_archive
@@ -219,6 +221,51 @@ def test_a_backup_replaces_no_file(endpoint, tmp_path):
         back_up(tv, find_kodi(tv), target)
     assert caught.value.code == "file-exists"
     assert target.read_text() == "mine"
+
+
+def stops_of_kodi(endpoint):
+    """How often Kodi was stopped."""
+    return sum("force-stop" in call for call in endpoint.state.read()["log"])
+
+
+def test_kodi_runs_on_where_the_backup_cannot_be_written(endpoint, tmp_path, monkeypatch):
+    """A missing folder, a file in the way and a full disk are found before Kodi is stopped."""
+    make_kodi(endpoint, count=3)
+    tv = endpoint.open()
+    kodi = find_kodi(tv)
+    (tmp_path / "mine.tar").write_text("mine")
+    full = SimpleNamespace(free=1000)
+    for target, code in (
+        (tmp_path / "missing/k.tar", "not-writable"),
+        (tmp_path / "mine.tar", "file-exists"),
+        (tmp_path / "k.tar", "no-space"),
+    ):
+        if code == "no-space":
+            monkeypatch.setattr("shutil.disk_usage", lambda _: full)
+        with pytest.raises(LabkitError) as caught:
+            back_up(tv, kodi, target)
+        assert caught.value.code == code
+    assert stops_of_kodi(endpoint) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.tar"]
+
+
+def test_a_tree_that_fits_is_backed_up_to_a_small_disk(endpoint, tmp_path, monkeypatch):
+    """What is left out takes no space: only the rest is asked for."""
+    place = make_kodi(endpoint, count=3)
+    (place / "userdata/Thumbnails/1.jpg").write_bytes(bytes(3_000_000))
+    tv = endpoint.open()
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2_000_000))
+    back_up(tv, find_kodi(tv), tmp_path / "k.tar")
+    assert stops_of_kodi(endpoint) == 1
+
+
+@pytest.mark.parametrize("name", ["k.zip", "k.tar.xz"])
+def test_a_backup_is_not_named_as_another_kind_of_archive(name, tmp_path, capsys):
+    """It would be a tar under a zip's name; no TV is needed to say so."""
+    assert app.main(["tv", "kodi", "backup", str(tmp_path / name), "--json"]) == 2
+    (error,) = json.loads(capsys.readouterr().out)["errors"]
+    assert error["code"] == "archive-name"
+    assert "k.tar.gz" in error["hint"]
 
 
 def test_a_backup_that_breaks_leaves_no_file(genuine, tmp_path):

@@ -125,7 +125,10 @@ def save(
     ] = None,
     tv: TvOption = None,
 ) -> Result:
-    """Copy an installed app, with its splits, into a file that `install` takes."""
+    """Copy an installed app into a file that `install` takes.
+
+    Its splits are copied, too.
+    """
     from labkit.tv.packages import save
 
     target = output or Path(f"{package}.apks")

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labkit.cli.frame import Result, current_output
+from labkit.cli.frame import Result
 from labkit.cli.output import Output, Style, format_bytes
 from labkit.cli.tv import tv
-from labkit.cli.tv.chosen import chosen_tv
+from labkit.cli.tv.chosen import Apps, chosen_tv, given_apps
 from labkit.errors import ExitCode
 
 if TYPE_CHECKING:
     from labkit.tv.apk import Apk
+    from labkit.tv.apps import App
+    from labkit.tv.contents import Proof
+    from labkit.tv.facts import DeviceFacts
     from labkit.tv.fit import AppCheck
 
 
@@ -24,22 +26,18 @@ if TYPE_CHECKING:
     "labkit tv check SmartTube.apks --tv livingroom",
 )
 def check(
-    app: Annotated[
-        list[Path], typer.Argument(help="APKs, .apks, .xapk, .apkm or .zip files, or folders.")
-    ],
+    app: Apps,
     target: Annotated[
         str | None,
         typer.Option("--tv", metavar="TV", help="Compare with this TV: name or address."),
     ] = None,
 ) -> Result:
     """Say whether apps fit a TV, before anything is sent."""
-    from labkit.tv.bundles import open_apps
     from labkit.tv.facts import DeviceFacts
     from labkit.tv.fit import check_app
 
-    with open_apps(app, progress=current_output().progress) as apps:
-        packages = [each.package for each in apps]
-        facts = chosen_tv(target).facts(packages) if target else DeviceFacts()
+    with given_apps(app, verify=True) as apps:
+        facts = _ask(target, apps) if target else DeviceFacts()
         checks = [check_app(each, facts) for each in apps]
     fits = all(each.fits for each in checks)
     tv_name = facts.name if target else None
@@ -52,6 +50,12 @@ def check(
         text=lambda out: _show_checks(out, checks, facts.sdk, tv_name),
         exit_code=ExitCode.OK if fits else ExitCode.NO,
     )
+
+
+def _ask(target: str, apps: Sequence[App]) -> DeviceFacts:
+    from labkit.tv.install import facts_for
+
+    return facts_for(chosen_tv(target), apps)
 
 
 def _app_data(check: AppCheck, sdk: int | None) -> dict[str, Any]:
@@ -77,6 +81,7 @@ def _app_data(check: AppCheck, sdk: int | None) -> dict[str, Any]:
         "size_bytes": check.choice.size_bytes,
         "signers": list(apk.signers(sdk)),
         "signature_schemes": [signature.scheme for signature in apk.signatures.schemes],
+        "contents_compared_with": sorted(_proofs(check)),
         "leanback": apk.tv_tile,
         "leanback_required": apk.leanback_required,
         "touchscreen_required": apk.touchscreen_required,
@@ -91,6 +96,18 @@ def _app_data(check: AppCheck, sdk: int | None) -> dict[str, Any]:
         ],
         "fits": check.fits,
     }
+
+
+def _proofs(check: AppCheck) -> set[Proof]:
+    return {part.apk.contents.proof for part in check.choice.parts if part.apk.contents}
+
+
+def _contents(check: AppCheck) -> str:
+    if any(problem.code == "damaged" for problem in check.problems):
+        return "damaged"
+    if _proofs(check) == {"signed-digest"}:
+        return "every byte as signed (the TV checks the key)"
+    return "every file in it matches its sum, CRC-32 (the TV checks the signature)"
 
 
 def _abis(check: AppCheck) -> tuple[str, ...]:
@@ -119,6 +136,7 @@ def _show_check(out: Output, check: AppCheck, sdk: int | None, tv_name: str | No
         "native code": ", ".join(_abis(check)) or "none: runs on every processor",
         "on a tv": f"{_tile(apk)}, {_touchscreen(apk)}",
         "signed by": ", ".join(apk.signers(sdk)) or "nobody",
+        "contents": _contents(check),
     }
     parts = check.choice.variant.parts
     if len(parts) > 1:
@@ -135,9 +153,7 @@ def _show_check(out: Output, check: AppCheck, sdk: int | None, tv_name: str | No
             out.line(f"  {problem.hint}")
     where = f" {tv_name}" if tv_name else ""
     if check.fits:
-        out.line(
-            out.style(f"fits{where}" if where else "nothing in the file speaks against it", "good")
-        )
+        out.line(out.style(f"fits{where}" if where else "no problem was found in it", "good"))
     else:
         out.line(out.style(f"does not fit{where}" if where else "cannot be installed", "bad"))
 

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.models import TyperPath
 
 from labkit.cli.frame import current_output
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
     from labkit.tv.adb import AdbServer
+    from labkit.tv.apps import App
     from labkit.tv.device import Tv
     from labkit.tv.known import KnownTv, Target
 
-__all__ = ["TvOption", "WaitOption", "adb_server", "chosen_target", "chosen_tv", "known_tvs"]
+__all__ = [
+    "Apps",
+    "TvOption",
+    "WaitOption",
+    "adb_server",
+    "chosen_target",
+    "chosen_tv",
+    "given_apps",
+    "known_tvs",
+]
 
 TvOption = Annotated[
     str | None,
@@ -28,6 +43,16 @@ WaitOption = Annotated[
     float,
     typer.Option(
         "--wait", metavar="SECONDS", min=0, help="How long to wait for the TV to allow it."
+    ),
+]
+
+Apps = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="APP...",
+        help="APKs, bundles, folders or https URLs.",
+        # Shells complete paths, and an address stays as it was typed.
+        click_type=TyperPath(path_type=str),
     ),
 ]
 
@@ -68,3 +93,23 @@ def chosen_tv(wanted: str | None, *, wait_s: float = DEFAULT_WAIT_S) -> Tv:
     server = adb_server()
     target = chosen_target(server, wanted)
     return open_tv(server, target, wait_s=wait_s, progress=current_output().progress)
+
+
+@contextmanager
+def given_apps(words: Sequence[str], *, verify: bool = False) -> Iterator[tuple[App, ...]]:
+    """Find the apps in what the user named: files, folders and https addresses."""
+    from labkit.tv.bundles import open_apps
+
+    progress = current_output().progress
+    with ExitStack() as stack:
+        sources: Sequence[Path | str] = words
+        if any("://" in word for word in words):
+            # Loads the web client, which takes as long as a check.
+            from pathlib import Path
+            from tempfile import TemporaryDirectory
+
+            from labkit.tv.downloads import fetch_sources
+
+            scratch = Path(stack.enter_context(TemporaryDirectory(prefix="labkit-tv-")))
+            sources = fetch_sources(words, scratch, progress=progress)
+        yield stack.enter_context(open_apps(sources, verify=verify, progress=progress))

@@ -55,7 +55,8 @@ def connect(
     if name is not None:
         remember(state_path(), known, name, str(place))
     data = {"serial": connection.serial, "state": connection.state, "name": name}
-    return Result(data, lambda out: out.line(f"connected to {connection.serial}"))
+    remembered = f", from now on {name}" if name else ""
+    return Result(data, lambda out: out.line(f"connected to {connection.serial}{remembered}"))
 
 
 @tv.command(
@@ -70,7 +71,10 @@ def pair(
         bool, typer.Option("--steady", help="Let the TV listen on port 5555 until it restarts.")
     ] = False,
 ) -> Result:
-    """Pair with a TV's wireless debugging (Android 11 and later), then connect to it."""
+    """Pair with a TV's wireless debugging (Android 11 and later).
+
+    Then connects to it, where its connect port can be found.
+    """
     from labkit.tv.address import parse_address
     from labkit.tv.pairing import pair as pair_with
 
@@ -80,11 +84,12 @@ def pair(
         adb_server(), place, digits, steady=steady, progress=current_output().progress
     )
     found = pairing.serial
+    until = ", its port until the TV restarts" if steady else ""
 
     def show(out: Output) -> None:
         out.line(f"paired with {place.host}")
         out.line(
-            f"connected to {found}"
+            f"connected to {found}{until}"
             if found
             else f"now: labkit tv connect {place.host}:PORT, the port on its screen"
         )
@@ -128,7 +133,7 @@ def list_tvs() -> Result:
             out.line("no TV is known or connected")
             return
         columns = ("name", "serial", "state", "model")
-        out.table(columns, [tuple(row[column] for column in columns) for row in rows])
+        out.table(columns, [tuple(row[column] or "-" for column in columns) for row in rows])
 
     return Result({"tvs": rows}, show)
 
@@ -166,7 +171,7 @@ def _show_info(out: Output, info: TvInfo, best: str | None) -> None:
 
 @tv.command("labkit tv doctor", "labkit tv doctor --tv livingroom")
 def doctor(tv: TvOption = None) -> Result:
-    """Show which adb and server are used, and whether the TV is reachable, with a fix each."""
+    """Show which adb is used, and whether the TV answers, with a fix each."""
     from pathlib import Path
 
     from labkit.tv.doctor import examine

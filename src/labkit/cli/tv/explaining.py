@@ -12,12 +12,13 @@ import typer
 from labkit.cli.frame import Result
 from labkit.cli.output import Output, Style
 from labkit.cli.tv import tv
-from labkit.errors import InputError, UsageError
+from labkit.errors import ExitCode, InputError, UsageError
 
 if TYPE_CHECKING:
     from labkit.tv.failures import Outcome
 
 _MAX_LOG_BYTES = 16 << 20
+_SHOWN_LINES, _SHOWN_COLUMNS = 5, 200
 
 
 @tv.command(
@@ -35,7 +36,10 @@ def explain(
     ] = None,
     listing: Annotated[bool, typer.Option("--list", help="List all codes.")] = False,
 ) -> Result:
-    """Say what a failure means and what to do."""
+    """Say what a failure means and what to do.
+
+    Ends with 1 where the text holds nothing that labkit knows.
+    """
     from labkit.tv import failures
 
     if sum((code is not None, text is not None, listing)) != 1:
@@ -49,7 +53,12 @@ def explain(
         outcome = failures.explain(code)
     else:
         outcome = failures.read_outcome(_read_log(str(text)))
-    return Result(data=_outcome_data(outcome), text=lambda out: _show_outcome(out, outcome))
+    return Result(
+        data=_outcome_data(outcome),
+        text=lambda out: _show_outcome(out, outcome),
+        # A text may hold nothing that can be explained: then the answer is no.
+        exit_code=ExitCode.NO if text is not None and outcome.code == "unknown" else ExitCode.OK,
+    )
 
 
 def _read_log(name: str) -> str:
@@ -63,7 +72,14 @@ def _read_log(name: str) -> str:
         raise InputError(f"{name} cannot be read: {error.strerror or error}") from error
     # PowerShell's `>` writes UTF-16.
     wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return data.decode("utf-16" if wide else "utf-8-sig", errors="replace")
+    log = data.decode("utf-16" if wide else "utf-8-sig", errors="replace")
+    if not log.strip():
+        raise InputError(
+            f"there is no text in {'standard input' if name == '-' else name}",
+            hint="save both outputs of adb: `adb install app.apk > install.log 2>&1`",
+            code="empty-text",
+        )
+    return log
 
 
 def _list_codes() -> Result:
@@ -104,6 +120,15 @@ def _outcome_data(outcome: Outcome) -> dict[str, Any]:
 
 
 def _show_outcome(out: Output, outcome: Outcome) -> None:
+    if outcome.code == "unknown":
+        out.line(out.style("labkit knows nothing of this text", "bad"))
+        lines = outcome.detail.splitlines()
+        for line in lines[:_SHOWN_LINES]:
+            out.line(f"  {line[:_SHOWN_COLUMNS]}")
+        if len(lines) > _SHOWN_LINES:
+            out.line(f"  ... ({len(lines)} lines)")
+        out.line("give all that adb printed, with the line of the command")
+        return
     style: Style = "good" if outcome.ok else "bad"
     out.line(out.style(outcome.code, style))
     fields = {"meaning": outcome.meaning, "do": outcome.hint}

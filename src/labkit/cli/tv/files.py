@@ -36,12 +36,12 @@ def push(
     require_device_path(destination)
     device = chosen_tv(tv)
     plan = plan_push(device, [Path(source) for source in sources], destination)
-    data = {"files": len(plan.files), "bytes": plan.size_bytes, "target": plan.folder}
+    data = {"files": len(plan.files), "bytes": plan.size_bytes, "target": plan.target}
     if dry_run:
         text = f"would send {len(plan.files)} files, {format_bytes(plan.size_bytes)}"
         return Result(
             {**data, "replaces": plan.replaces, "done": False},
-            lambda out: out.line(f"{text}, to {plan.folder} on {device.name}"),
+            lambda out: out.line(f"{text}, to {plan.target} on {device.name}"),
         )
     if plan.replaces:
         _confirm(f"{', '.join(plan.replaces)} on {device.name} exists; write into it?", yes=yes)

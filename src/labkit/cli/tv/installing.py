@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,10 +14,12 @@ from labkit.cli.output import Output, format_bytes
 from labkit.cli.tv import tv
 from labkit.cli.tv.chosen import (
     DEFAULT_WAIT_S,
+    Apps,
     TvOption,
     WaitOption,
     adb_server,
     chosen_tv,
+    given_apps,
     known_tvs,
 )
 from labkit.errors import ExitCode, LabkitError, RefusedError, UnreachableError, UsageError
@@ -31,11 +29,21 @@ if TYPE_CHECKING:
     from labkit.tv.install import Installed, InstallPlan
 
 
+@dataclass(frozen=True)
+class _Done:
+    """An app that was installed, and what was done beside."""
+
+    app: Installed
+    replaced: bool
+    data_files: int
+    started: bool
+
+
 @dataclass
 class _Report:
     """What became of each app on each TV."""
 
-    installed: list[Installed] = field(default_factory=list)
+    installed: list[_Done] = field(default_factory=list)
     failed: list[tuple[str, str, LabkitError]] = field(default_factory=list)
 
 
@@ -45,10 +53,7 @@ class _Report:
     "labkit tv install base.apk config.de.apk --all",
 )
 def install(
-    app: Annotated[
-        list[str],
-        typer.Argument(metavar="APP...", help="APKs, bundles, folders or https URLs."),
-    ],
+    app: Apps,
     *,
     tv: TvOption = None,
     all_tvs: Annotated[
@@ -66,23 +71,20 @@ def install(
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> Result:
-    """Install apps on a TV: checks first, chooses the parts, never loses data unasked."""
-    from labkit.tv.bundles import open_apps
-    from labkit.tv.downloads import fetch_sources
+    """Install apps on a TV: checks first, chooses the parts.
+
+    Data on the TV is never lost unasked.
+    """
     from labkit.tv.install import InstallOptions, facts_for_install, plan_install
 
     if tv is not None and all_tvs:
         raise UsageError("--tv and --all exclude each other")
     output = current_output()
     options = InstallOptions(replace=replace, downgrade=downgrade)
-    with ExitStack() as stack:
-        scratch = Path(stack.enter_context(TemporaryDirectory(prefix="labkit-tv-")))
-        sources = fetch_sources(app, scratch, progress=output.progress)
-        apps = stack.enter_context(open_apps(sources, progress=output.progress))
+    with given_apps(app) as apps:
         plans: list[tuple[Tv, InstallPlan]] = []
         for device in _all_tvs() if all_tvs else [chosen_tv(tv, wait_s=wait)]:
-            packages = [each.package for each in apps]
-            facts = facts_for_install(device, packages, wait_s=wait, progress=output.progress)
+            facts = facts_for_install(device, apps, wait_s=wait, progress=output.progress)
             plans += [(device, plan_install(each, facts, options)) for each in apps]
         for device, plan in plans:
             for problem in plan.check.problems:
@@ -119,6 +121,8 @@ def _confirm_losses(plans: Sequence[tuple[Tv, InstallPlan]], *, yes: bool) -> No
 
 def _carry_out(plans: Sequence[tuple[Tv, InstallPlan]], *, launch: bool) -> _Report:
     """Install on all TVs at once, the apps of one TV one after the other."""
+    from concurrent.futures import ThreadPoolExecutor
+
     progress = current_output().progress
     by_tv: dict[str, list[tuple[Tv, InstallPlan]]] = {}
     for device, plan in plans:
@@ -127,20 +131,34 @@ def _carry_out(plans: Sequence[tuple[Tv, InstallPlan]], *, launch: bool) -> _Rep
 
     def work(queue: list[tuple[Tv, InstallPlan]]) -> None:
         from labkit.tv.install import install
-        from labkit.tv.packages import launch as start
 
         for device, plan in queue:
             try:
-                done = install(device, plan, progress=progress)
-                report.installed.append(done)
-                if launch:
-                    start(device, plan.package)
+                app = install(device, plan, progress=progress)
             except LabkitError as error:
                 report.failed.append((plan.package, device.name, error))
+                continue
+            failure = _start(device, plan.package) if launch else None
+            started = launch and failure is None
+            done = _Done(app, plan.uninstalls, len(plan.app.expansions), started)
+            report.installed.append(done)
+            if failure is not None:
+                report.failed.append((plan.package, device.name, failure))
 
     with ThreadPoolExecutor(max_workers=len(by_tv)) as pool:
         list(pool.map(work, by_tv.values()))
     return report
+
+
+def _start(device: Tv, package: str) -> LabkitError | None:
+    """Start an app that was installed; return why it did not."""
+    from labkit.tv.packages import launch
+
+    try:
+        launch(device, package)
+    except LabkitError as error:
+        return error
+    return None
 
 
 def _planned(plans: Sequence[tuple[Tv, InstallPlan]]) -> Result:
@@ -182,11 +200,14 @@ def _result(report: _Report) -> Result:
     data = {
         "installed": [
             {
-                "package": done.package,
-                "version_code": done.version_code,
-                "tv": done.tv,
-                "size_bytes": done.size_bytes,
-                "elapsed_s": round(done.elapsed_s, 3),
+                "package": done.app.package,
+                "version_code": done.app.version_code,
+                "tv": done.app.tv,
+                "size_bytes": done.app.size_bytes,
+                "elapsed_s": round(done.app.elapsed_s, 3),
+                "replaced": done.replaced,
+                "data_files": done.data_files,
+                "started": done.started,
             }
             for done in report.installed
         ],
@@ -204,11 +225,24 @@ def _result(report: _Report) -> Result:
 
     def show(out: Output) -> None:
         for done in report.installed:
-            size = format_bytes(done.size_bytes)
-            out.line(f"installed {done.package} ({done.version_code}) on {done.tv}, {size}")
+            out.line(_sentence(done))
 
     errors = [error for _, _, error in report.failed]
     return Result(data, show, _exit_code(report), errors)
+
+
+def _sentence(done: _Done) -> str:
+    app = done.app
+    parts = [
+        f"installed {app.package} ({app.version_code}) on {app.tv}, {format_bytes(app.size_bytes)}"
+    ]
+    if done.data_files:
+        parts.append(f"{done.data_files} data files copied")
+    if done.replaced:
+        parts.append("the former app and its data removed")
+    if done.started:
+        parts.append("started")
+    return "; ".join(parts)
 
 
 def _exit_code(report: _Report) -> ExitCode:

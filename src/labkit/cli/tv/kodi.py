@@ -37,8 +37,10 @@ def backup(
     tv: TvOption = None,
 ) -> Result:
     """Copy Kodi's data into one archive, which only you can read: it holds passwords."""
-    from labkit.tv.kodi import back_up, find_kodi
+    from labkit.tv.kodi import back_up, find_kodi, require_backup_target
 
+    if file is not None:
+        require_backup_target(file)
     device = chosen_tv(tv)
     found = find_kodi(device, package)
     target = file or Path(_default_name(device.name))
@@ -54,7 +56,10 @@ def backup(
         "folder": found.folder,
     }
     size = format_bytes(manifest.size_bytes)
-    text = f"backed up {len(manifest.files)} files, {size}, to {target} (it holds passwords)"
+    text = (
+        f"backed up {len(manifest.files)} files, {size}, to {target} (it holds passwords); "
+        "Kodi was stopped for it"
+    )
     errors = tuple(PartialError(f"not readable: {line}") for line in manifest.unreadable)
     code = ExitCode.PARTIAL if errors else ExitCode.OK
     return Result(data, lambda out: out.line(text), code, errors)
@@ -97,7 +102,7 @@ def restore(
     if not output.confirm(question, yes=yes):
         raise RefusedError("not confirmed, nothing was changed", code="not-confirmed")
     restore(device, plan, progress=output.progress)
-    text = f"restored {what}; what was there is now {plan.aside}"
+    text = f"restored {what}; what was there is now {plan.aside}; Kodi was stopped for it"
     return Result({**data, "done": True}, lambda out: out.line(text))
 
 
