@@ -72,14 +72,8 @@ _labkit_node() {
             last=1
             ;;
         'gopro')
-            commands='transcode pull ls verify info clock fake'
+            commands='pull ls verify info clock transcode fake'
             options='--help'
-            ;;
-        'gopro transcode')
-            options='--encoder --crf --max-height --replace -n --dry-run -y --yes --json --color --help'
-            valued='--encoder --crf --max-height --color'
-            last=1
-            repeat=yes
             ;;
         'gopro pull')
             options='--host --usb --dialect --only --since --until --last --match --folder --max-size --proxies-first --new-only --layout --shift --verify --backend --jobs --turbo --wait --timeout --stall-timeout -n --dry-run --json --color --help'
@@ -102,6 +96,12 @@ _labkit_node() {
         'gopro clock')
             options='--set --host --usb --dialect --timeout -n --dry-run -y --yes --json --color --help'
             valued='--host --usb --dialect --timeout --color'
+            ;;
+        'gopro transcode')
+            options='--encoder --crf --max-height --replace -n --dry-run -y --yes --json --color --help'
+            valued='--encoder --crf --max-height --color'
+            last=1
+            repeat=yes
             ;;
         'gopro fake')
             options='--dialect --markup --fault --port --scale --for --json --color --help'
@@ -381,9 +381,6 @@ _labkit_value() {
         'drops rate:--color') _labkit_words 'auto always never' ;;
         'drops prd:--plot') _labkit_files -f ;;
         'drops prd:--color') _labkit_words 'auto always never' ;;
-        'gopro transcode:--encoder') _labkit_words 'auto x264 nvenc vaapi qsv' ;;
-        'gopro transcode:--color') _labkit_words 'auto always never' ;;
-        'gopro transcode:0') _labkit_files -f ;;
         'gopro pull:--dialect') _labkit_words 'open-gopro legacy fusion html' ;;
         'gopro pull:--verify') _labkit_words 'on deep off' ;;
         'gopro pull:--backend') _labkit_words 'labkit wget' ;;
@@ -399,6 +396,9 @@ _labkit_value() {
         'gopro info:--color') _labkit_words 'auto always never' ;;
         'gopro clock:--dialect') _labkit_words 'open-gopro legacy fusion html' ;;
         'gopro clock:--color') _labkit_words 'auto always never' ;;
+        'gopro transcode:--encoder') _labkit_words 'auto x264 nvenc vaapi qsv' ;;
+        'gopro transcode:--color') _labkit_words 'auto always never' ;;
+        'gopro transcode:0') _labkit_files -f ;;
         'gopro fake:--dialect') _labkit_words 'open-gopro legacy fusion html' ;;
         'gopro fake:--markup') _labkit_words 'civetweb cherokee' ;;
         'gopro fake:--color') _labkit_words 'auto always never' ;;

@@ -29,12 +29,12 @@ function __labkit_commands --description 'The commands below a path'
                 'prd' 'Work out the pseudo-random distribution of Dota 2 and the like.'
         case 'gopro'
             __labkit_offer \
-                'transcode' 'Convert HEVC clips to H.264, telemetry kept.' \
                 'pull' 'Bring what is not in DEST yet from the camera.' \
                 'ls' 'List the recordings on the camera.' \
                 'verify' 'Check that every file in DEST is there and whole.' \
                 'info' 'Show which camera answers, and how it is.' \
                 'clock' 'Compare the camera\'s clock with the computer\'s.' \
+                'transcode' 'Convert HEVC clips to H.264, telemetry kept.' \
                 'fake' 'Play a camera on 127.0.0.1, to rehearse a pull.'
         case 'tv'
             __labkit_offer \
@@ -323,19 +323,6 @@ function __labkit_options --description 'The options at a path'
         case 'gopro'
             __labkit_offer \
                 '--help' 'Show this message and exit'
-        case 'gopro transcode'
-            __labkit_offer \
-                '--encoder' 'x264 is software; auto tries the graphics card first' \
-                '--crf' 'Quality: lower is better, larger' \
-                '--max-height' 'Scale higher pictures down to this' \
-                '--replace' 'Put each conversion in its original\'s place' \
-                '-n' 'Show what would be done, and do nothing' \
-                '--dry-run' 'Show what would be done, and do nothing' \
-                '-y' 'Do it without asking' \
-                '--yes' 'Do it without asking' \
-                '--json' 'Print one JSON document' \
-                '--color' 'When to use colours' \
-                '--help' 'Show this message and exit'
         case 'gopro pull'
             __labkit_offer \
                 '--host' 'Address, host:port, URL, or a name from the configuration; default 10.5.5.9:8080' \
@@ -402,6 +389,19 @@ function __labkit_options --description 'The options at a path'
                 '--usb' 'A camera on a USB cable: its serial number\'s last three' \
                 '--dialect' 'Speak this dialect only; each is tried by default' \
                 '--timeout' 'For the camera to answer; default: 5 for the connection, 15 for the answer' \
+                '-n' 'Show what would be done, and do nothing' \
+                '--dry-run' 'Show what would be done, and do nothing' \
+                '-y' 'Do it without asking' \
+                '--yes' 'Do it without asking' \
+                '--json' 'Print one JSON document' \
+                '--color' 'When to use colours' \
+                '--help' 'Show this message and exit'
+        case 'gopro transcode'
+            __labkit_offer \
+                '--encoder' 'x264 is software; auto tries the graphics card first' \
+                '--crf' 'Quality: lower is better, larger' \
+                '--max-height' 'Scale higher pictures down to this' \
+                '--replace' 'Put each conversion in its original\'s place' \
                 '-n' 'Show what would be done, and do nothing' \
                 '--dry-run' 'Show what would be done, and do nothing' \
                 '-y' 'Do it without asking' \
@@ -842,8 +842,6 @@ function __labkit_valued --description 'The options at a path that take a value'
             printf '%s\n' '-k' '--got' '-n' '--tries' '--claim' '-c' '--confidence' '--gaps' '--leftover' '--hard' '--digits' '--per-hour' '--cost' '--plot' '--color'
         case 'drops prd'
             printf '%s\n' '--from-c' '-n' '--tries' '--failed' '-c' '--confidence' '--digits' '--per-hour' '--cost' '--plot' '--color'
-        case 'gopro transcode'
-            printf '%s\n' '--encoder' '--crf' '--max-height' '--color'
         case 'gopro pull'
             printf '%s\n' '--host' '--usb' '--dialect' '--only' '--since' '--until' '--last' '--match' '--folder' '--max-size' '--layout' '--shift' '--verify' '--backend' '--jobs' '--wait' '--timeout' '--stall-timeout' '--color'
         case 'gopro ls'
@@ -854,6 +852,8 @@ function __labkit_valued --description 'The options at a path that take a value'
             printf '%s\n' '--host' '--usb' '--dialect' '--timeout' '--color'
         case 'gopro clock'
             printf '%s\n' '--host' '--usb' '--dialect' '--timeout' '--color'
+        case 'gopro transcode'
+            printf '%s\n' '--encoder' '--crf' '--max-height' '--color'
         case 'gopro fake'
             printf '%s\n' '--dialect' '--markup' '--fault' '--port' '--scale' '--for' '--color'
         case 'tv connect'
@@ -1223,16 +1223,6 @@ function __labkit_value --description 'The values of an option or of an argument
             printf '%s\n' 'auto' 'always' 'never'
         case 'drops prd:0'
             true
-        case 'gopro transcode:--encoder'
-            printf '%s\n' 'auto' 'x264' 'nvenc' 'vaapi' 'qsv'
-        case 'gopro transcode:--crf'
-            true
-        case 'gopro transcode:--max-height'
-            true
-        case 'gopro transcode:--color'
-            printf '%s\n' 'auto' 'always' 'never'
-        case 'gopro transcode:0' 'gopro transcode:*'
-            __fish_complete_path (commandline -ct)
         case 'gopro pull:--host'
             true
         case 'gopro pull:--usb'
@@ -1319,6 +1309,16 @@ function __labkit_value --description 'The values of an option or of an argument
             true
         case 'gopro clock:--color'
             printf '%s\n' 'auto' 'always' 'never'
+        case 'gopro transcode:--encoder'
+            printf '%s\n' 'auto' 'x264' 'nvenc' 'vaapi' 'qsv'
+        case 'gopro transcode:--crf'
+            true
+        case 'gopro transcode:--max-height'
+            true
+        case 'gopro transcode:--color'
+            printf '%s\n' 'auto' 'always' 'never'
+        case 'gopro transcode:0' 'gopro transcode:*'
+            __fish_complete_path (commandline -ct)
         case 'gopro fake:--dialect'
             printf '%s\n' 'open-gopro' 'legacy' 'fusion' 'html'
         case 'gopro fake:--markup'

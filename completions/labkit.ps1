@@ -512,12 +512,12 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
         }
         'gopro' = @{
             Commands = [ordered]@{
-                'transcode' = 'Convert HEVC clips to H.264, telemetry kept.'
                 'pull' = 'Bring what is not in DEST yet from the camera.'
                 'ls' = 'List the recordings on the camera.'
                 'verify' = 'Check that every file in DEST is there and whole.'
                 'info' = 'Show which camera answers, and how it is.'
                 'clock' = 'Compare the camera''s clock with the computer''s.'
+                'transcode' = 'Convert HEVC clips to H.264, telemetry kept.'
                 'fake' = 'Play a camera on 127.0.0.1, to rehearse a pull.'
             }
             Options = [ordered]@{
@@ -528,33 +528,6 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
             Arguments = @(
             )
             Repeats = $false
-        }
-        'gopro transcode' = @{
-            Commands = [ordered]@{
-            }
-            Options = [ordered]@{
-                '--encoder' = 'x264 is software; auto tries the graphics card first'
-                '--crf' = 'Quality: lower is better, larger'
-                '--max-height' = 'Scale higher pictures down to this'
-                '--replace' = 'Put each conversion in its original''s place'
-                '-n' = 'Show what would be done, and do nothing'
-                '--dry-run' = 'Show what would be done, and do nothing'
-                '-y' = 'Do it without asking'
-                '--yes' = 'Do it without asking'
-                '--json' = 'Print one JSON document'
-                '--color' = 'When to use colours'
-                '--help' = 'Show this message and exit'
-            }
-            Values = @{
-                '--encoder' = @('auto', 'x264', 'nvenc', 'vaapi', 'qsv')
-                '--crf' = 'text'
-                '--max-height' = 'text'
-                '--color' = @('auto', 'always', 'never')
-            }
-            Arguments = @(
-                , 'path'
-            )
-            Repeats = $true
         }
         'gopro pull' = @{
             Commands = [ordered]@{
@@ -716,6 +689,33 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
             Arguments = @(
             )
             Repeats = $false
+        }
+        'gopro transcode' = @{
+            Commands = [ordered]@{
+            }
+            Options = [ordered]@{
+                '--encoder' = 'x264 is software; auto tries the graphics card first'
+                '--crf' = 'Quality: lower is better, larger'
+                '--max-height' = 'Scale higher pictures down to this'
+                '--replace' = 'Put each conversion in its original''s place'
+                '-n' = 'Show what would be done, and do nothing'
+                '--dry-run' = 'Show what would be done, and do nothing'
+                '-y' = 'Do it without asking'
+                '--yes' = 'Do it without asking'
+                '--json' = 'Print one JSON document'
+                '--color' = 'When to use colours'
+                '--help' = 'Show this message and exit'
+            }
+            Values = @{
+                '--encoder' = @('auto', 'x264', 'nvenc', 'vaapi', 'qsv')
+                '--crf' = 'text'
+                '--max-height' = 'text'
+                '--color' = @('auto', 'always', 'never')
+            }
+            Arguments = @(
+                , 'path'
+            )
+            Repeats = $true
         }
         'gopro fake' = @{
             Commands = [ordered]@{

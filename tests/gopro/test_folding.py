@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labkit.cli.gopro_folding import fold_errors, fold_lines
+from labkit.cli.gopro.folding import fold_errors, fold_lines
 from labkit.errors import ExitCode, PartialError
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labkit.cli.frame import Result
-from labkit.cli.gopro_folding import fold_errors, fold_lines
+from labkit.cli.gopro.folding import fold_errors, fold_lines
 from labkit.cli.output import Output, Row, format_bytes
 from labkit.errors import ExitCode, LabkitError, PartialError, RefusedError
 

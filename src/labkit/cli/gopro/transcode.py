@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from labkit.cli.frame import Result, current_output
-from labkit.cli.gopro_folding import fold_errors
+from labkit.cli.gopro.folding import fold_errors
+from labkit.cli.gopro.tool import gopro
 from labkit.cli.options import DryRun, Yes
 from labkit.cli.output import Output, format_bytes
 from labkit.errors import ExitCode, PartialError
@@ -17,14 +18,11 @@ from labkit.errors import ExitCode, PartialError
 if TYPE_CHECKING:
     from labkit.gopro.transcode import Converted, Failed, Job, Skipped, TranscodePlan
 
-__all__ = ["EXAMPLES", "transcode"]
 
-EXAMPLES = (
+@gopro.command(
     "labkit gopro transcode GX010078.MP4",
     "labkit gopro transcode ~/Videos/gopro --encoder auto --max-height 2160",
 )
-
-
 def transcode(
     paths: Annotated[
         list[Path],
