@@ -779,21 +779,21 @@ function __labkit_options --description 'The options at a path'
                 '--help' 'Show this message and exit'
         case 'gpupv inventory-script'
             __labkit_offer \
-                '-o' 'Where to write the script' \
-                '--output' 'Where to write the script' \
+                '-o' 'Write it to this file' \
+                '--output' 'Write it to this file' \
                 '--json' 'Print one JSON document' \
                 '--color' 'When to use colours' \
                 '--help' 'Show this message and exit'
         case 'gpupv doctor'
             __labkit_offer \
-                '--text' 'Pasted output of Get-VMHostPartitionableGpu, Get-VMGpuPartitionAdapter, Get-VM' \
+                '--text' 'Pasted output of Get-VMHostPartitionableGpu, Get-VMGpuPartitionAdapter, Get-VM; - reads standard input' \
                 '--plan' 'A plan to compare the host with' \
                 '--json' 'Print one JSON document' \
                 '--color' 'When to use colours' \
                 '--help' 'Show this message and exit'
         case 'gpupv explain'
             __labkit_offer \
-                '--text' 'An error message, pasted' \
+                '--text' 'An error message, pasted; - reads standard input' \
                 '--list' 'Show every code' \
                 '--json' 'Print one JSON document' \
                 '--color' 'When to use colours' \

@@ -1717,8 +1717,8 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
             Commands = [ordered]@{
             }
             Options = [ordered]@{
-                '-o' = 'Where to write the script'
-                '--output' = 'Where to write the script'
+                '-o' = 'Write it to this file'
+                '--output' = 'Write it to this file'
                 '--json' = 'Print one JSON document'
                 '--color' = 'When to use colours'
                 '--help' = 'Show this message and exit'
@@ -1736,7 +1736,7 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
             Commands = [ordered]@{
             }
             Options = [ordered]@{
-                '--text' = 'Pasted output of Get-VMHostPartitionableGpu, Get-VMGpuPartitionAdapter, Get-VM'
+                '--text' = 'Pasted output of Get-VMHostPartitionableGpu, Get-VMGpuPartitionAdapter, Get-VM; - reads standard input'
                 '--plan' = 'A plan to compare the host with'
                 '--json' = 'Print one JSON document'
                 '--color' = 'When to use colours'
@@ -1756,7 +1756,7 @@ Register-ArgumentCompleter -Native -CommandName labkit -ScriptBlock {
             Commands = [ordered]@{
             }
             Options = [ordered]@{
-                '--text' = 'An error message, pasted'
+                '--text' = 'An error message, pasted; - reads standard input'
                 '--list' = 'Show every code'
                 '--json' = 'Print one JSON document'
                 '--color' = 'When to use colours'

@@ -176,6 +176,7 @@ def test_colors_in_names_are_shown_not_obeyed(run):
 
     assert result.out == "\x1b[32m\\x1b[31mred\x1b[0m\n"
     assert "\\x1b[31mred" in run("sample", "echo", "fail\x1b[31mred").err
+    assert "a\\u202eb" in run("sample", "echo", "a\u202eb").out
 
 
 @pytest.mark.usefixtures("terminal")

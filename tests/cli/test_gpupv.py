@@ -43,9 +43,24 @@ def test_init_keeps_a_file_that_exists(run, here):
     assert (here / "g.toml").read_text() == "mine"
 
 
-def test_init_without_a_file_prints(run):
-    """So that it can be redirected."""
-    assert "[[vm]]" in run("gpupv", "init").out
+@pytest.mark.parametrize(
+    ("command", "words"), [("init", "[[vm]]"), ("inventory-script", "ConvertTo-Json")]
+)
+def test_text_without_a_file_is_printed(run, here, command, words):
+    """So that it can be redirected; `-` is no name of a file."""
+    assert words in run("gpupv", command).out
+    assert words in run("gpupv", command, "-o", "-").out
+    assert not list(here.iterdir())
+
+
+@pytest.mark.parametrize("command", [["init"], ["inventory-script"], ["plan", *QUICK]])
+def test_file_that_cannot_be_written_is_a_need_that_is_unmet(run, here, command):
+    """As elsewhere: no folder, no permission, no space."""
+    (here / "file").touch()
+    result = run("gpupv", *command, "-o", "file/g")
+    assert result.code == ExitCode.UNMET
+    assert "cannot write" in result.err
+    assert run("gpupv", *command, "-o", "").code in {ExitCode.USAGE, ExitCode.REFUSED}
 
 
 def test_dry_run_shows_the_table_and_writes_nothing(run, here):
@@ -110,7 +125,7 @@ def test_check_says_which_script_was_edited(run, here):
         file.write(b"# edited\r\n")
     result = run("gpupv", "check", "set")
     assert result.code == ExitCode.NO
-    assert "40-Display.ps1: was changed" in result.out
+    assert re.search(r"40-Display\.ps1:\d+: was changed", result.out)
     assert run("gpupv", "check", "nowhere").code == ExitCode.USAGE
 
 

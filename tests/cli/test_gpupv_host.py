@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 
 import pytest
 
@@ -65,6 +67,75 @@ def test_unknown_text(run):
     assert "not recognised" in result.out
 
 
+@pytest.fixture
+def paste(monkeypatch):
+    """A function that puts a text on standard input."""
+
+    def put(text, encoding="utf-8"):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode(encoding))))
+
+    return put
+
+
+def test_explain_text_from_standard_input(run, paste):
+    """`-` reads the message from there, as UTF-16 too."""
+    paste(MMIO, "utf-16")
+
+    assert "physical_bits 36" in run("gpupv", "explain", "--text", "-").out
+
+
+def test_explain_text_with_the_name_of_a_file(run, tmp_path):
+    """The text itself is wanted; for a file's name the way to read it is told."""
+    path = tmp_path / "my err.txt"
+    path.write_text(MMIO, "utf-8")
+    result = run("gpupv", "explain", "--text", str(path))
+
+    assert result.code == ExitCode.NO
+    assert f"--text - < '{path}'" in result.out
+
+
+def test_doctor_of_standard_input(run, paste, shared_fixtures):
+    """`-` reads the paste from there."""
+    paste((shared_fixtures / "gpupv/host_two_identical_gpus.txt").read_text("utf-8"))
+
+    assert "GPV-GPU-DUPLICATE-NAME" in run("gpupv", "doctor", "--text", "-").out
+
+
+def test_doctor_with_an_error_message(run):
+    """A file is wanted; for the message itself the other command is told."""
+    result = run("gpupv", "doctor", "--text", MMIO[:60])
+
+    assert result.code == ExitCode.USAGE
+    assert "labkit gpupv explain --text" in result.err
+
+
+def test_doctor_names_what_it_examined(run, host_file):
+    """Each machine is named with what was known of it."""
+    machines = [
+        {"name": "Gaming", "state": "Off", "adapters": [{"instance_path": PATH}]},
+        {"name": "Ubuntu", "state": "Running", "stop_action": "Save", "adapters": []},
+    ]
+    path = host_file(machines=machines)
+    result = run("gpupv", "doctor", path)
+
+    assert "Gaming: Off, 1 GPU adapter\nUbuntu: Running, no GPU adapters\n" in result.out
+    assert run("gpupv", "doctor", path, "--json").document["data"]["machines"][1] == {
+        "name": "Ubuntu",
+        "state": "Running",
+        "adapters": 0,
+    }
+
+
+def test_doctor_of_a_table(run, tmp_path):
+    """What Get-VM prints by itself holds nothing to judge, which is said."""
+    path = tmp_path / "pasted.txt"
+    path.write_text("Name   State\n----   -----\nGaming Off\n", "utf-8")
+    result = run("gpupv", "doctor", "--text", str(path))
+
+    assert result.code == ExitCode.USAGE
+    assert "Get-VM | Format-List *" in result.err
+
+
 @pytest.mark.parametrize("arguments", [(), ("GPV-CODE43", "--list"), ("GPV-CODE", "--text", "x")])
 def test_explain_needs_one_question(run, arguments):
     """A code, a text or the list: exactly one."""
@@ -118,7 +189,7 @@ def test_doctor_with_a_wrong_plan(run, host_file, tmp_path):
     assert run("gpupv", "doctor", host_file(), "--plan", str(plan)).code == ExitCode.USAGE
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 def test_doctor_of_a_paste(run, shared_fixtures, tmp_path, encoding):
     """A paste is read in each encoding that Windows writes."""
     text = (shared_fixtures / "gpupv/host_two_identical_gpus.txt").read_text("utf-8")

@@ -17,6 +17,7 @@ from labkit.gpupv.spec import Spec
 
 GUID = "{064092b3-625e-43bf-9eb5-dc845897dd59}"
 PATH = rf"\\?\PCI#VEN_10DE&DEV_2504&SUBSYS_40741458&REV_A1#4&23b96b75&0&0008#{GUID}\GPUPARAV"
+INTEL_PATH = PATH.replace("VEN_10DE", "VEN_8086")
 OTHER_PATH = PATH.replace("0008", "0013")
 GPU = HostGpu(parse_instance_path(PATH), device_class="Display")
 UNSET = {f"{b}Partition{c}": None for c in CAPABILITIES for b in ("Min", "Max", "Optimal")}
@@ -102,6 +103,7 @@ def test_server_with_policy_is_fine():
         ({"startup_bytes": 4077 * 2**20}, "GPV-MEM-ALIGN"),
         ({"startup_bytes": 128 * 2**30}, "GPV-MEM-HOST"),
         ({"disks": ("D:\\a.AVHDX",)}, "GPV-VHD-AVHDX"),
+        ({"version": "8.3"}, "GPV-VM-VERSION"),
         ({"adapters": (replace(ADAPTER, path=OTHER_PATH),)}, "GPV-ADAPTER-STALE"),
         ({"adapters": (ADAPTER, ADAPTER)}, "GPV-ADAPTER-STALE"),
         (
@@ -193,7 +195,77 @@ def test_planned_machine_is_judged_without_an_adapter():
     assert codes(replace(HOST, machines=(machine,)), spec()) == [
         "GPV-VM-NOT-OFF",
         "GPV-VM-CHECKPOINTS",
+        "GPV-DIFFERS",
     ]
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted", "code", "words"),
+    [
+        ({"disks": ("E:\\x.vhdx",)}, {}, "GPV-VM-DISK", "E:\\x.vhdx"),
+        ({"disks": ()}, {}, "GPV-VM-DISK", "none"),
+        ({"startup_bytes": 4 * 2**30}, {"memory": "16GiB"}, "GPV-DIFFERS", "4 GiB, the plan"),
+        ({"high_space_bytes": 16 * 2**30}, {}, "GPV-DIFFERS", "16 GiB, the plan says 32 GiB"),
+        ({"low_space_bytes": 2**27}, {}, "GPV-DIFFERS", "128 MiB, the plan says 1 GiB"),
+        ({}, {"stop_action": "TurnOff"}, "GPV-DIFFERS", "ShutDown, the plan says TurnOff"),
+        ({"adapters": ()}, {}, "GPV-DIFFERS", "no adapter"),
+        ({"dynamic_memory": True}, {}, "GPV-MEM-DYNAMIC", "left with 8 GiB"),
+        ({"version": "9.0"}, {}, "GPV-VM-VERSION", "9.0"),
+    ],
+)
+def test_plan_against_a_machine(change, wanted, code, words):
+    """Each difference is told; what stops 10-Apply is an error, what it changes is a note."""
+    machine = replace(MACHINE, **change)
+    (finding,) = diagnose_host(replace(HOST, machines=(machine,)), spec(**wanted))
+
+    assert finding.code == code
+    assert words in finding.message
+    assert (finding.severity == "note") == (code == "GPV-DIFFERS")
+
+
+@pytest.mark.parametrize("vhdx", [r"\\?\d:\GAMING.vhdx", "D:/gaming.vhdx", "d:\\Gaming.VHDX"])
+def test_other_spelling_of_the_disk(vhdx):
+    """A disk may be written in several ways."""
+    assert codes(HOST, spec(vhdx=vhdx)) == []
+
+
+def test_adapter_that_the_plan_does_not_name():
+    """It stops 10-Apply, unless the plan says that it is to go."""
+    gpus = (GPU, replace(GPU, path=parse_instance_path(INTEL_PATH)))
+    machine = replace(MACHINE, adapters=(ADAPTER, replace(ADAPTER, path=INTEL_PATH)))
+    host = replace(HOST, gpus=gpus, machines=(machine,))
+    (kept,) = diagnose_host(host, spec())
+    (taken,) = diagnose_host(host, spec(remove_other_adapters=True))
+
+    assert (kept.code, kept.severity) == ("GPV-ADAPTER-OTHER", "error")
+    assert (taken.code, taken.severity) == ("GPV-ADAPTER-OTHER", "note")
+
+
+def test_machines_of_which_no_adapter_is_known():
+    """They are judged with a proviso, and not at all where a plan says which is meant."""
+    machine = replace(MACHINE, adapters=None, stop_action="Save")
+    (finding,) = diagnose_host(replace(HOST, machines=(machine,)))
+
+    assert finding.message.startswith("if it is to have a GPU: ")
+    assert codes(replace(HOST, machines=(MACHINE, replace(machine, name="Other"))), spec()) == []
+    assert codes(replace(HOST, machines=(machine,)), spec()) == ["GPV-SAVE-BLOCKED"]
+
+
+@pytest.mark.parametrize(
+    ("processor", "old"),
+    [
+        ("Intel(R) Core(TM) i7-3930K CPU @ 3.20GHz", False),
+        ("Intel(R) Core(TM) i7-3820 CPU @ 3.60GHz", False),
+        ("Intel(R) Core(TM) i7-3820QM CPU @ 2.70GHz", True),
+        ("Intel(R) Core(TM) i5-2500K CPU @ 3.30GHz", True),
+        ("Intel(R) Core(TM) i7-12700K", False),
+    ],
+)
+def test_old_processors(processor, old):
+    """A processor that may have 36 bits is a warning; those of socket 2011 have 46."""
+    findings = diagnose_host(replace(HOST, processor=processor))
+
+    assert [(f.code, f.severity) for f in findings] == [("GPV-MMIO-RANGE", "warning")] * old
 
 
 def test_name_that_two_machines_have():
@@ -203,7 +275,7 @@ def test_name_that_two_machines_have():
 
 def test_memory_beyond_the_host():
     """The machines of a plan together must fit the host."""
-    assert codes(HOST, spec(memory="128GiB")) == ["GPV-MEM-HOST"]
+    assert codes(HOST, spec(memory="128GiB")) == ["GPV-MEM-HOST", "GPV-DIFFERS"]
 
 
 def test_worst_first():

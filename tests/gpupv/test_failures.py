@@ -148,6 +148,14 @@ def test_wrapped_error_texts(shared_fixtures, width):
             "Copy cmd.exe failed: Access to the path 'C:\\Windows\\System32\\cmd.exe' is denied.",
             "GPV-DRIVER-OUTSIDE",
         ),
+        ("New-PSSession : The credential is invalid.", "GPV-DIRECT-CREDENTIAL"),
+        (
+            (
+                "New-PSSession : [Old] An error has occurred which Windows PowerShell cannot "
+                "handle. A remote session might have ended."
+            ),
+            "GPV-DIRECT-NO-ANSWER",
+        ),
     ],
 )
 def test_documented_texts(text, code):
@@ -248,3 +256,23 @@ def test_colours_and_curly_quotes_do_not_matter():
 def test_any_text_is_taken(text):
     """No text makes recognition fail."""
     recognise(text)
+
+
+def test_keys_that_a_fix_names_are_keys_of_a_plan(project):
+    """What the catalogue tells to write in a plan can be written there."""
+    text = (project / "src/labkit/gpupv/failures.toml").read_text("utf-8")
+    example = (project / "src/labkit/gpupv/example.toml").read_text("ascii")
+    named = re.findall(r"`?(\w+)`? in the plan\)", text)
+
+    assert named
+    assert all(re.search(rf"^#? ?{key} = ", example, re.MULTILINE) for key in named)
+
+
+def test_switches_that_a_fix_names_are_parameters(project):
+    """What the catalogue tells to add to a script of labkit is a parameter of it."""
+    text = (project / "src/labkit/gpupv/failures.toml").read_text("utf-8")
+    sync = (project / "src/labkit/gpupv/scripts/20-Sync-Drivers.ps1").read_text("ascii")
+
+    assert "-Transport Direct" in text
+    assert "'Direct'" in sync
+    assert "$Transport" in sync

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from contextlib import suppress
+from itertools import permutations
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from labkit.gpupv.listing import parse_listing, parse_number
 
 GUID = "{064092b3-625e-43bf-9eb5-dc845897dd59}"
 PATH = rf"\\?\PCI#VEN_10DE&DEV_2504&SUBSYS_40741458&REV_A1#4&23b96b75&0&0008#{GUID}\GPUPARAV"
+VM_ID = "9abb95e2-d12d-43c3-b840-6f4a9cfb217b"
 HOST = {
     "format": HOST_FORMAT,
     "windows": {"build": 26100, "revision": 4946, "edition": "Professional", "server": False},
@@ -90,16 +92,106 @@ def test_counts_cut_by_powershell():
     assert gpu.counts_truncated
 
 
-def test_machine_table():
-    """The table that Get-VM prints is read by its columns."""
-    text = (
-        "Name       State CPUUsage(%) MemoryAssigned(M) Uptime   Status             Version\n"
-        "----       ----- ----------- ----------------- ------   ------             -------\n"
-        "Gaming VM  Off   0           0                 00:00:00 Operating normally 12.0\n"
-    )
-    (machine,) = read_listing(text).machines
+TABLE = (
+    "Name       State CPUUsage(%) MemoryAssigned(M) Uptime   Status             Version\n"
+    "----       ----- ----------- ----------------- ------   ------             -------\n"
+    "Gaming VM  Off   0           0                 00:00:00 Operating normally 12.0\n"
+)
+
+
+def test_machine_table(shared_fixtures):
+    """The table that Get-VM prints is read by its columns, beside a listing that says more."""
+    gpu = (shared_fixtures / "gpupv/host_rtx3060_win11_24h2.txt").read_text("utf-8")
+    (machine,) = read_listing(f"{gpu}\n{TABLE}").machines
 
     assert (machine.name, machine.state, machine.version) == ("Gaming VM", "Off", "12.0")
+    assert not machine.settings_known
+
+
+@pytest.mark.parametrize("text", [TABLE, "Name  : Gaming\nState : Off\nUptime : 00:00:00\n"])
+def test_machines_without_settings(text):
+    """What shows names and states only is refused, with what to paste instead."""
+    with pytest.raises(InputError, match="no settings") as caught:
+        read_listing(text)
+
+    assert "Get-VM | Format-List *" in caught.value.hint
+
+
+GPU_LIST = f"Name            : {PATH}\nPartitionCount  : 32\nTotalVRAM       : 1000000000\n"
+MACHINE_LISTS = {
+    first: f"{first:<24}: 2\nName                    : Gaming\nId                      : {VM_ID}\n"
+    "State                   : Off\nAutomaticStopAction     : ShutDown\n"
+    for first in ("VMName", "ParentSnapshotId", "AutomaticStartAction", "Generation")
+} | {"Name": "Name           : Gaming\nState          : Off\nCheckpointType : Disabled\n"}
+_VALUES = "".join(f"MinPartition{c:<12}: 1\n" for c in ("VRAM", "Encode", "Decode", "Compute"))
+_OWNER = f"Name                    : GPU Partition Settings\nVMId                    : {VM_ID}\n"
+_OWNER += "VMName                  : Gaming\n"
+ADAPTER_LISTS = {
+    "InstancePath": f"InstancePath            : {PATH}\n{_VALUES}{_OWNER}",
+    "Min": f"{_VALUES}InstancePath            : {PATH}\n{_OWNER}",
+    "Name": f"{_OWNER}{_VALUES}InstancePath            : {PATH}\n",
+}
+
+
+@pytest.mark.parametrize("machine", MACHINE_LISTS.values(), ids=MACHINE_LISTS)
+@pytest.mark.parametrize("adapter", ADAPTER_LISTS.values(), ids=ADAPTER_LISTS)
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+@pytest.mark.parametrize("gap", ["\n\n", "PS C:\\Users\\me> Get-VM | Format-List *\n"])
+def test_kinds_of_objects_are_told_apart(machine, adapter, order, gap):
+    """A card, a machine and an adapter are three objects, whatever label each begins with."""
+    parts = [GPU_LIST, machine, adapter]
+    host = read_listing(gap.join(parts[at] for at in order))
+
+    assert [gpu.path.text for gpu in host.gpus] == [PATH]
+    assert [machine.name for machine in host.machines] == ["Gaming"]
+    assert [a.path for a in host.machines[0].adapters] == [PATH]
+    assert host.loose_adapters == ()
+
+
+def machine_list(name, number):
+    """A listed machine."""
+    return (
+        f"VMId                : {number}\nName : {name}\nState : Off\nCheckpointType : Disabled\n"
+    )
+
+
+def adapter_list(owner):
+    """An adapter with the labels that say whose it is."""
+    return f"InstancePath : {PATH}\n{owner}\n"
+
+
+@pytest.mark.parametrize(
+    ("owners", "adapters"),
+    [
+        ([], [None, None]),
+        ([f"VMId : {VM_ID.upper()}"], [1, 0]),
+        (["VMName : Gaming"], [1, 0]),
+        (["VMName : Gaming", "VMName : Gaming"], [2, 0]),
+        (["PartitionId : 1"], [None, None]),
+        (["VMName : Elsewhere"], [0, 0]),
+    ],
+)
+def test_machine_without_an_adapter_among_those_listed(owners, adapters):
+    """It has none where the text lists others'; else nothing is known of it."""
+    other = "0" * 8 + VM_ID[8:]
+    parts = [machine_list("Gaming", VM_ID), machine_list("Ubuntu", other)]
+    host = read_listing("\n".join([*parts, *map(adapter_list, owners)]))
+    found = [None if m.adapters is None else len(m.adapters) for m in host.machines]
+
+    assert found == adapters
+
+
+@pytest.mark.parametrize("mark", [",", ".", " ", "\u00a0", "\u202f", "'", "\u2019"])
+def test_thousands_of_every_language(mark):
+    """Numbers are set off in thousands as the host's language does it."""
+    assert parse_number(f"1{mark}073{mark}741{mark}824", "TotalVRAM") == 2**30
+
+
+def test_colors_of_a_console():
+    """PowerShell 7 colours the labels; the sequences are left out."""
+    text = f"\x1b[32;1mName           : \x1b[0m{PATH}\n\x1b[32;1mPartitionCount : \x1b[0m32\n"
+
+    assert read_listing(text).gpus[0].partition_count == 32
 
 
 def test_machine_list():
@@ -126,6 +218,14 @@ def test_host_file():
     assert host.gpus[0].totals == {"Encode": 2**64 - 1}
     assert host.machines[0].adapters[0].path == PATH
     assert host.hypervisor is None
+
+
+def test_value_that_windows_powershell_left_out():
+    """It may write {} where nothing is known; that is no error, and no value."""
+    machine = {"name": "a", "clustered": {}, "startup_bytes": {}, "adapters": []}
+    host = read_host(json.dumps(HOST | {"memory_bytes": {}, "machines": [machine]}))
+    assert host.machines[0].name == "a"
+    assert host.machines[0].startup_bytes is None
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
@@ -166,7 +266,9 @@ def test_nothing_to_read(text):
     assert "Get-VMHostPartitionableGpu" in caught.value.hint
 
 
-@pytest.mark.parametrize("text", ["1,0", "1.5", "-1", "\u0663", "1" * 5000, str(2**64), "1e9"])
+@pytest.mark.parametrize(
+    "text", ["1,0", "1.5", "1,000.000", "-1", "\u0663", "1" * 5000, str(2**64), "1e9"]
+)
 def test_no_number(text):
     """What is no 64-bit whole number is refused."""
     with pytest.raises(InputError):

@@ -90,6 +90,54 @@ Copy-VMFile -VM $vm -SourcePath a -DestinationPath b -FileSource Host
     assert lint_guide(guide.encode()) == ()
 
 
+@pytest.mark.parametrize(
+    "guide",
+    [
+        "Don\u2019t use `nv_dispi*`.",
+        "That does **not** switch checkpoints off: `-AutomaticStopAction TurnOff`.",
+        "It is a mistake to run `iex (irm https://example.invalid/x)`.",
+        "Pascal works as well as Turing and newer cards.",
+        "```powershell\n# wrong: Set-VMVideo x -ResolutionType Default\n```",
+        "A stop action is never what you want\nthere, nor is `-ResolutionType Default`.",
+        "Look whether the host lists the GPU with `Get-VMHostPartitionableGpu`.",
+    ],
+)
+def test_sentence_that_warns_is_no_advice(guide):
+    """Also with the apostrophe of the web, over the end of a line, and in a comment of code."""
+    assert lint_guide(guide.encode()) == ()
+
+
+@pytest.mark.parametrize(
+    ("guide", "line", "code"),
+    [
+        ("Secure Boot must be disabled.", 1, "GPV-SCRIPT-SECUREBOOT"),
+        ("If there is an error, turn off Secure Boot.", 1, "GPV-SCRIPT-SECUREBOOT"),
+        ("One.\nDo not wait. Now disable\nSecure Boot.", 2, "GPV-SCRIPT-SECUREBOOT"),
+        (
+            "Check that the VM has the adapter\nwith `Get-VMHostPartitionableGpu`.",
+            1,
+            "GPV-SCRIPT-HOST-LIST",
+        ),
+        (
+            "Now the VM shows its adapter:\n\n```\nGet-VMHostPartitionableGpu\n```",
+            4,
+            "GPV-SCRIPT-HOST-LIST",
+        ),
+        ("Run `.\\New-GPUPDriverPackage.ps1`.", 1, "GPV-SCRIPT-DEFINES-ONLY"),
+    ],
+)
+def test_advice_in_sentences(guide, line, code):
+    """A sentence may go over lines, and announce the command below it."""
+    assert [(f.line, f.code) for f in lint_guide(guide.encode())] == [(line, code)]
+
+
+@pytest.mark.parametrize("name", ["New-GPUPVirtualMachine", "New-GPUPDriverPackage"])
+def test_right_form_names_the_file_of_the_line(name):
+    """Not the other one of the two."""
+    (finding,) = lint_script(f".\\{name}.ps1".encode())
+    assert finding.instead == f". .\\{name}.ps1, then {name} with its parameters"
+
+
 def test_own_scripts(project):
     """Nothing is found in labkit's own scripts."""
     scripts = sorted((project / "src/labkit/gpupv/scripts").rglob("*.ps1"))
@@ -124,6 +172,21 @@ def test_own_scripts(project):
         ("copy C:\\x\\nv_dispi*", "GPV-SCRIPT-GLOB"),
         ("robocopy C:\\Windows\\System32\\DriverStore\\FileRepository x", "GPV-STORE-BLOAT"),
         ("Set-ExecutionPolicy Unrestricted", "GPV-SCRIPT-POLICY"),
+        ('@{\n  Password = "CoolestPassword!"\n}', "GPV-SCRIPT-PASSWORD"),
+        ("$Password = 'a'", "GPV-SCRIPT-PASSWORD"),
+        ("Add-VMGpuPartitionAdapter -VMName x", "GPV-GPU-AMBIGUOUS"),
+        ("Set-VMGpuPartitionAdapter x -MaxPartitionVRAM 1", "GPV-PARTITION-ZERO"),
+        ("Set-VMMemory x -DynamicMemoryEnabled $true", "GPV-MEM-DYNAMIC"),
+        ("Set-VMMemory x -StartupBytes 4077MB", "GPV-MEM-ALIGN"),
+        ("Set-VM x -CheckpointType Standard", "GPV-AUTO-CHECKPOINTS"),
+        ("Set-VMProcessor -VMName Gam* -Count 4", "GPV-VM-AMBIGUOUS"),
+        ("Set-VM x -HighMemoryMappedIoSpace 512GB", "GPV-MMIO-RANGE"),
+        ("Set-VM x -AutomaticStopAction TurnOff", "GPV-SCRIPT-STOPACTION"),
+        ("powershell.exe -File New-GPUPVirtualMachine.ps1", "GPV-SCRIPT-DEFINES-ONLY"),
+        (
+            "iwr https://example.invalid/New-GPUPDriverPackage.ps1 -OutFile a -Filter 'NVIDIA'",
+            "GPV-SCRIPT-FILTER",
+        ),
         ("ConvertTo-SecureString 'a' -AsPlainText -Force", "GPV-SCRIPT-PASSWORD"),
         ("iwr https://example.invalid/x.ps1 | iex", "GPV-SCRIPT-DOWNLOAD-RUN"),
         ("Set-VM x \u2013HighMemoryMappedIoSpace 32GB", "GPV-SCRIPT-DASH"),
@@ -145,7 +208,17 @@ def test_bad_lines(script, code):
         "Set-ExecutionPolicy Bypass -Scope Process",
         "Set-VM x -LowMemoryMappedIoSpace 3GB -HighMemoryMappedIoSpace 64GB",
         "Set-VM x -HighMemoryMappedIoSpace 32768MB",
-        "Set-VMGpuPartitionAdapter x -MinPartitionVRAM 1",
+        "Set-VMGpuPartitionAdapter x -MinPartitionVRAM 1 -MinPartitionEncode 1",
+        "Set-VM x -AutomaticCheckpointsEnabled $false -AutomaticStopAction TurnOff",
+        "(Get-Volume -FileSystemLabel DATA).DriveLetter",
+        "Add-VMGpuPartitionAdapter -VM $vm -InstancePath $path",
+        "Add-VMGpuPartitionAdapter @arguments",
+        "Get-VM -Name *",
+        "Set-VMMemory x -StartupBytes 4078MB -DynamicMemoryEnabled $false",
+        "Set-VM x -HighMemoryMappedIoSpace 256GB",
+        "$password = Read-Host -AsSecureString",
+        "@{ Password = $secret; Other = '' }",
+        "notepad .\\New-GPUPVirtualMachine.ps1",
         "Stop-VM x\nSet-VM x -GuestControlledCacheTypes $true\nStart-VM x\nCopy-VMFile x",
         ". .\\New-GPUPVirtualMachine.ps1",
     ],
@@ -153,6 +226,12 @@ def test_bad_lines(script, code):
 def test_right_lines(script):
     """Comments and right forms are left alone."""
     assert codes(script) == []
+
+
+def test_own_guides(project):
+    """Nothing is found in labkit's own documentation."""
+    for guide in [project / "README.md", *sorted((project / "docs").glob("gpupv*.md"))]:
+        assert lint_guide(guide.read_bytes()) == (), guide.name
 
 
 def test_comment_sign_in_a_string():

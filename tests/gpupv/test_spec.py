@@ -126,7 +126,10 @@ def test_unknown_key_is_refused_with_the_likely_one(table):
         ("memory", "9" * 5000 + "GB", "more than"),
         ("mmio_low", "4GiB", "not between"),
         ("mmio_high", "4GiB", "not between"),
-        ("vcpu", True, "quotes"),
+        ("vcpu", True, "is a whole number, not true"),
+        ("vcpu", 8.0, "is a whole number, not 8.0"),
+        ("memory", 8, "is text in quotes, with a unit for a size, not 8"),
+        ("resolution", 2560, "is text in quotes, not 2560"),
         ("vcpu", "08", "whole number"),
         ("percent", "\u0665\u0660", "whole number"),
         ("percent", 101, "whole number"),
@@ -162,6 +165,96 @@ def test_unknown_key_is_refused_with_the_likely_one(table):
 def test_bad_value_is_refused_with_its_reason(table, key, value, words):
     """The message says what is wrong with it."""
     assert words in problems(table(**{key: value}))[f"vm[1].{key}"]
+
+
+def test_new_machine_takes_no_vhd(table):
+    """Generation 2 takes .vhdx only; an existing machine may have a .vhd."""
+    create = {"iso": r"D:\w.iso", "vhd_size": "64GiB"}
+    new = table(vhdx=r"D:\g.VHD", memory="8GiB", create=create)
+    assert "generation 2" in problems(new)["vm[1].vhdx"]
+    assert Spec.from_table(table(vhdx=r"D:\g.VHD"))
+
+
+@pytest.mark.parametrize("gpu", [{}, {"gpu": []}, {"gpu": {"path": "auto"}}, {"gpu": 5}])
+def test_missing_card_is_told_once(table, gpu):
+    """Without a card, nothing is said of which machine has which."""
+    whole = table()
+    del whole["gpu"]
+    assert list(problems(whole | gpu)) == ["gpu"]
+
+
+def test_cards_are_offered_by_their_keys(table, path):
+    """An example shows a key that there is."""
+    cards = [{"key": "main", "path": path}, {"path": path.replace("0008", "0013")}]
+    assert 'gpus = ["main"]' in problems(table() | {"gpu": cards})["vm[1].gpus"]
+
+
+def test_unknown_key_is_not_answered_with_a_refused_one(table):
+    """A password is no key that one may write."""
+    message = problems(table(zzzzzz="x"))["vm[1].zzzzzz"]
+    assert "there are name, id" in message
+    assert "password" not in message
+
+
+@pytest.mark.parametrize(
+    ("key", "way_out"), [("name", True), ("vhdx", False), ("guest_user", False)]
+)
+def test_way_out_of_an_unseen_character(table, key, way_out):
+    """The id stands for the name of a machine, for nothing else."""
+    message = problems(table(**{key: "D:\\a\u202e.vhdx"}))[f"vm[1].{key}"]
+    assert ("`id`" in message) == way_out
+    assert "\u202e" not in message
+
+
+@pytest.mark.parametrize("field", ["vhdx", "path"])
+def test_path_in_a_message_is_the_path(table, path, field):
+    """With each backslash once, and with the part that tells two cards apart."""
+    text = {"vhdx": r"C:\dir \a.vhdx", "path": path + "X"}[field]
+    whole = table(vhdx=text) if field == "vhdx" else table(gpu={"path": text})
+    (message,) = problems(whole).values()
+    assert text in message
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (r"D:\VMs\g.vhdx", r"\\?\d:\vms\G.vhdx"),
+        (r"\\srv\s\g.vhdx", r"\\?\UNC\SRV\s\g.vhdx"),
+        (r"D:/VMs/g.vhdx", r"D:\VMs\g.vhdx"),
+    ],
+)
+def test_one_disk_in_two_spellings_is_refused(table, one, other):
+    """Two machines must not write to one disk."""
+    assert "vm[2].vhdx" in problems(two(table, {"vhdx": one}, {"vhdx": other}))
+
+
+def test_one_card_with_two_suffixes_is_refused(table, path):
+    """The suffix tells the way of sharing, not the card."""
+    old = path.replace("GPUPARAV", "PARAV")
+    whole = table(gpus=["gpu1", "gpu2"]) | {"gpu": [{"path": path}, {"path": old}]}
+    assert "gpu[2].path" in problems(whole)
+
+
+def test_adapter_of_a_guest_is_no_card(table, path):
+    """VEN_1414 is what a guest lists."""
+    gpu = {"path": path.replace("10DE", "1414")}
+    assert "inside a guest" in problems(table(gpu=gpu))["gpu[1].path"]
+
+
+def test_space_beyond_the_cpu_has_its_line():
+    """It is found with all other problems, where it stands, and says its way out once."""
+    text = "[host]\naddress_bits = 37\n[[gpu]]\npath = 'auto'\n[[vm]]\nname = 'x'\n"
+    text += "vhdx = 'D:\\x.vhdx'\nmmio_high = '128GiB'\nvcpu = 0\n"
+    with pytest.raises(SpecError) as caught:
+        Spec.parse(text)
+    space, vcpu = caught.value.problems
+    assert (space.field, space.line) == ("vm[1].mmio_high", 8)
+    assert (vcpu.field, vcpu.line) == ("vm[1].vcpu", 9)
+    assert str(space).count("66048 MB") == 1
+    with pytest.raises(SpecError) as caught:
+        Spec.parse(text.replace("37", "36").replace("mmio_high = '128GiB'\nvcpu = 0\n", ""))
+    (bits,) = caught.value.problems
+    assert (bits.field, bits.line) == ("host.address_bits", 2)
 
 
 def test_password_is_not_repeated_in_the_message(table):

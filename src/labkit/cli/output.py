@@ -57,9 +57,10 @@ _KILO = 1000
 _NUMERIC = re.compile(r"[-+~≈<>]?\s*[\d.,:]+(e[-+]?\d+)?\s*(%|[kMGT]?i?B|s|h|d|x|/s)*")
 
 # Names that come from a camera, a TV or a file may hold sequences that drive the terminal: every
-# control character in a text is shown, not obeyed. Our own colours travel as noncharacters
-# (U+FDD0 ends one, those after it begin one) and become sequences at the very end.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# control character in a text is shown, not obeyed, and so is one that turns the direction of what
+# follows. Our own colours travel as noncharacters (U+FDD0 ends one, those after it begin one) and
+# become sequences at the very end.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _PLAIN_MARK = "\ufdd0"
 _MARKS = {style: chr(ord(_PLAIN_MARK) + 1 + index) for index, style in enumerate(_SGR)}
 _SEQUENCES = {
@@ -304,7 +305,10 @@ def _visible(text: str, keep: str = "") -> str:
 
     def show(match: re.Match[str]) -> str:
         character = match.group()
-        return character if character in keep else f"\\x{ord(character):02x}"
+        if character in keep:
+            return character
+        code = ord(character)
+        return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}"  # noqa: PLR2004 - two digits
 
     text = _CONTROL.sub(show, text)
     if "\n" not in keep:

@@ -1,19 +1,19 @@
 """From a specification to the texts of the script set.
 
-The bodies are constant files of this package. A body names shared functions by a line
-`# labkit: include NAME`, and its data by `# labkit: plan`; the plan block is the one place where
-the user's values stand. Equal specifications give equal bytes on every platform.
+The bodies are constant texts of this package. A body names its data by a line `# labkit: plan`;
+the plan block is the one place where the user's values stand. Equal specifications give equal
+bytes on every platform.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labkit import __version__
+from labkit.gpupv.bodies import read_body, script_body
 from labkit.gpupv.literals import literal
 from labkit.gpupv.settings import plan_settings
 
@@ -24,18 +24,31 @@ if TYPE_CHECKING:
     from labkit.gpupv.settings import MachineValues
     from labkit.gpupv.spec import Spec, VirtualMachine
 
-__all__ = ["MANIFEST", "SCRIPTS", "example_text", "inventory_script", "plan_data", "plan_scripts"]
+__all__ = [
+    "MANIFEST",
+    "README",
+    "SCRIPTS",
+    "assemble_set",
+    "example_text",
+    "inventory_script",
+    "plan_data",
+    "plan_hash",
+    "plan_scripts",
+    "readme_text",
+    "script_text",
+]
 
 SCRIPTS = {
     "00-Inventory.ps1": "writes host.json for `labkit gpupv doctor`; changes nothing",
     "01-Preflight.ps1": "checks the host against this plan; changes nothing",
     "05-New-VM.ps1": "creates the virtual machines that the plan asks for",
     "10-Apply.ps1": "sets memory, memory-mapped space and GPU adapters",
-    "20-Sync-Drivers.ps1": "copies the host's GPU driver into the guest's disk",
+    "40-Display.ps1": "sets the resolution of the console, where the plan gives one",
+    "20-Sync-Drivers.ps1": "copies the host's GPU driver into the guest",
     "30-Verify-Guest.ps1": "run inside the guest: is the GPU alive; changes nothing",
     "31-Verify-Host.ps1": "checks every setting against this plan; changes nothing",
-    "40-Display.ps1": "sets the resolution of the console",
-    "90-Rollback.ps1": "puts back what 10-Apply and 20-Sync-Drivers changed",
+    "90-Rollback.ps1": "puts back what 10-Apply, 40-Display and 20-Sync-Drivers changed",
+    "91-Detach.ps1": "takes the adapters out, before a card is changed",
 }
 """The scripts in the order in which they are run, and what each does."""
 
@@ -44,8 +57,6 @@ README = "README.txt"
 _GUEST = "30-Verify-Guest.ps1"
 """It is copied into a guest, which need not learn of the host's other machines."""
 
-_FOLDER = Path(__file__).parent / "scripts"
-_INCLUDE = "# labkit: include "
 _PLAN = "# labkit: plan"
 
 
@@ -53,22 +64,37 @@ def plan_scripts(spec: Spec) -> dict[str, str]:
     """Write the script set: file name -> text, ASCII, lines ending in CRLF.
 
     Raises:
-        SpecError: A memory-mapped space that the host's CPU does not reach.
+        AddressRangeError: A memory-mapped space that the host's CPU does not reach; what
+            `Spec.parse` returns holds none.
     """
-    data = plan_data(spec)
-    public = {key: data[key] for key in ("Tool", "Hash", "Name")}
-    files = {
-        name: _crlf(_assembled(name, f"$Plan = {literal(public if name == _GUEST else data)}"))
-        for name in SCRIPTS
-    }
-    files[README] = _crlf(_readme(str(data["Hash"])))
-    files[MANIFEST] = _manifest(files, str(data["Hash"]))
+    return assemble_set(plan_data(spec))
+
+
+def assemble_set(data: Mapping[str, Data]) -> dict[str, str]:
+    """Write the script set of a `$Plan` block: file name -> text."""
+    digest = str(data["Hash"])
+    files = {name: script_text(name, data) for name in SCRIPTS}
+    files[README] = readme_text(digest)
+    files[MANIFEST] = _manifest(files, digest)
     return files
+
+
+def script_text(name: str, data: Mapping[str, Data]) -> str:
+    """Write one script of a set."""
+    public = {key: data[key] for key in ("Tool", "Hash", "Name") if key in data}
+    block = public if name == _GUEST else data
+    return _crlf(_assembled(name, f"$Plan = {literal(block)}"))
+
+
+def readme_text(digest: str) -> str:
+    """Write the README.txt of a set, whose plan has the SHA-256 `digest`."""
+    order = "\n".join(f"  {name:<22}{what}" for name, what in SCRIPTS.items())
+    return _crlf(read_body(README).replace("@ORDER@", order).replace("@HASH@", digest))
 
 
 def inventory_script() -> str:
     """Return the read-only script that writes host.json, as in every set."""
-    return _crlf(_assembled("00-Inventory.ps1", ""))
+    return script_text("00-Inventory.ps1", {})
 
 
 def example_text() -> str:
@@ -76,10 +102,10 @@ def example_text() -> str:
     return (Path(__file__).parent / "example.toml").read_text(encoding="ascii")
 
 
-def _manifest(files: Mapping[str, str], plan_hash: str) -> str:
+def _manifest(files: Mapping[str, str], digest: str) -> str:
     manifest = {
         "labkit": __version__,
-        "plan_sha256": plan_hash,
+        "plan_sha256": digest,
         "files": {
             name: hashlib.sha256(text.encode("ascii")).hexdigest()
             for name, text in sorted(files.items())
@@ -99,9 +125,14 @@ def plan_data(spec: Spec) -> dict[str, Data]:
             for machine, values in zip(spec.machines, numbers, strict=True)
         ],
     }
+    return {"Tool": f"labkit {__version__}", "Hash": plan_hash(plan), **plan}
+
+
+def plan_hash(data: Mapping[str, Data]) -> str:
+    """Return the SHA-256 of what a plan says, whichever labkit wrote it."""
+    plan = {key: value for key, value in data.items() if key not in {"Tool", "Hash"}}
     canonical = json.dumps(plan, sort_keys=True, separators=(",", ":"))
-    digest = hashlib.sha256(canonical.encode("ascii")).hexdigest()
-    return {"Tool": f"labkit {__version__}", "Hash": digest, **plan}
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
 
 def _machine(spec: Spec, machine: VirtualMachine, values: MachineValues) -> dict[str, Data]:
@@ -121,6 +152,7 @@ def _machine(spec: Spec, machine: VirtualMachine, values: MachineValues) -> dict
         "ProcessorCount": machine.vcpu,
         "LowMmioBytes": values.low_bytes,
         "HighMmioBytes": values.high_bytes,
+        "HighMmioBaseMb": values.base_mb,
         "StopAction": machine.stop_action,
         "Width": width,
         "Height": height,
@@ -131,25 +163,7 @@ def _machine(spec: Spec, machine: VirtualMachine, values: MachineValues) -> dict
 
 
 def _assembled(name: str, plan_block: str) -> str:
-    lines: list[str] = []
-    for line in _body(name).splitlines():
-        if line.startswith(_INCLUDE):
-            lines += _body(f"shared/{line.removeprefix(_INCLUDE)}.ps1").rstrip().split("\n")
-        elif line == _PLAN:
-            lines += plan_block.split("\n")
-        else:
-            lines.append(line)
-    return "\n".join(lines) + "\n"
-
-
-@cache
-def _body(name: str) -> str:
-    return (_FOLDER / name).read_text(encoding="ascii")
-
-
-def _readme(plan_hash: str) -> str:
-    order = "\n".join(f"  {name:<22}{what}" for name, what in SCRIPTS.items())
-    return _body("README.txt").replace("@ORDER@", order).replace("@HASH@", plan_hash)
+    return script_body(name).replace(f"\n{_PLAN}\n", f"\n{plan_block}\n")
 
 
 def _crlf(text: str) -> str:

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from labkit.gpupv.failures import find_failure
 from labkit.gpupv.instance_path import parse_instance_path
 from labkit.gpupv.memory_mapped import MIN_HIGH_SPACE_MB
 from labkit.gpupv.partition import CAPABILITIES
+from labkit.gpupv.settings import plan_settings
+from labkit.gpupv.values import same_file, show_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from labkit.gpupv.host import Adapter, Host, HostGpu, Machine
+    from labkit.gpupv.settings import MachineValues
     from labkit.gpupv.spec import Spec, VirtualMachine
 
 __all__ = ["Finding", "diagnose_host"]
@@ -29,7 +32,11 @@ _FIRST_BUILD = 17134
 _LEAKING_BUILD, _LEAK_FIXED_REVISION = 26100, 4946
 _MAX_ADAPTERS = 32
 _MEMORY_STEP_BYTES = 2 * _MIB
-_OLD_PROCESSOR = re.compile(r"\bi[357]-[23][0-9]{3}[A-Z]{0,2}\b")
+# Sandy Bridge and Ivy Bridge, without their big siblings of socket 2011, which have 46 bits.
+_OLD_PROCESSOR = re.compile(
+    r"\bi[357]-(?!(?:3820|3930K|3960X|3970X)\b)[23][0-9]{3}[A-Z]{0,2}\b", re.ASCII
+)
+_LAST_OLD_VERSION = (9, 0)
 _SEVERITIES = ("error", "warning", "note")
 
 
@@ -63,7 +70,10 @@ def diagnose_host(host: Host, spec: Spec | None = None) -> tuple[Finding, ...]:
     findings = [*_host_findings(host), *_gpu_findings(host)]
     for machine in host.machines or ():
         in_plan = any(_is_planned(machine, wanted) for wanted in planned)
-        findings += _machine_findings(host, machine, planned=in_plan)
+        if in_plan or machine.adapters:
+            findings += _machine_findings(host, machine, planned=in_plan)
+        elif machine.adapters is None and spec is None:
+            findings += map(_if_it_is_meant, _machine_findings(host, machine, planned=False))
     for adapter in host.loose_adapters:
         findings += _adapter_findings(host, adapter, adapter.machine_name or "adapter")
     findings += _crowd_findings(host)
@@ -72,9 +82,16 @@ def diagnose_host(host: Host, spec: Spec | None = None) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda finding: _SEVERITIES.index(finding.severity)))
 
 
-def _finding(code: str, subject: str, message: str, *, fix: str | None = None) -> Finding:
+def _finding(
+    code: str, subject: str, message: str, *, fix: str | None = None, severity: str | None = None
+) -> Finding:
     failure = find_failure(code)
-    return Finding(code, failure.severity, subject, message, fix or failure.fix)
+    return Finding(code, severity or failure.severity, subject, message, fix or failure.fix)
+
+
+def _if_it_is_meant(finding: Finding) -> Finding:
+    """Judge a machine of which nobody said whether it has a GPU."""
+    return replace(finding, message=f"if it is to have a GPU: {finding.message}")
 
 
 # -- the host
@@ -100,6 +117,7 @@ def _host_findings(host: Host) -> Iterator[Finding]:
             "GPV-MMIO-RANGE",
             "host",
             f"{match[0]} may have 36 physical address bits only, which leave 512 MB",
+            severity="warning",
         )
     if host.server and not (host.secure_assignment == host.supported_assignment == 0):
         yield _finding("GPV-POLICY", "host", "a server refuses paravirtualised GPUs by default")
@@ -157,13 +175,11 @@ def _crowd_findings(host: Host) -> Iterator[Finding]:
 
 def _machine_findings(host: Host, machine: Machine, *, planned: bool) -> Iterator[Finding]:
     """Judge a machine that has a GPU adapter, is to have one, or may have one."""
-    if machine.adapters == () and not planned:
-        return
     name = machine.name
     yield from _state_findings(machine, planned=planned)
     yield from _setting_findings(machine)
     yield from _memory_findings(host, machine)
-    for disk in machine.disks:
+    for disk in machine.disks or ():
         if disk.lower().endswith(".avhdx"):
             yield _finding("GPV-VHD-AVHDX", name, f"{disk} is a differencing disk")
     paths: set[str] = set()
@@ -184,6 +200,9 @@ def _state_findings(machine: Machine, *, planned: bool) -> Iterator[Finding]:
         yield _finding("GPV-VM-CHECKPOINTS", name, f"it has {machine.checkpoints} checkpoints")
     if machine.clustered:
         yield _finding("GPV-VM-CLUSTER", name, "it is a cluster resource")
+    version = re.fullmatch(r"([0-9]{1,3})\.([0-9]{1,3})", machine.version or "", re.ASCII)
+    if version and (int(version[1]), int(version[2])) <= _LAST_OLD_VERSION:
+        yield _finding("GPV-VM-VERSION", name, f"its configuration version is {version[0]}")
 
 
 def _setting_findings(machine: Machine) -> Iterator[Finding]:
@@ -248,8 +267,8 @@ def _plan_findings(host: Host, spec: Spec) -> Iterator[Finding]:
     for gpu in spec.gpus:
         yield from _planned_gpu_findings(host, gpu.key, gpu.path)
     if host.machines is not None:
-        for machine in spec.machines:
-            yield from _planned_machine_findings(host.machines, machine)
+        for machine, numbers in zip(spec.machines, plan_settings(spec).values, strict=True):
+            yield from _planned_machine_findings(host, spec, machine, numbers)
     wanted = sum(machine.memory_bytes or 0 for machine in spec.machines)
     if host.memory_bytes is not None and wanted > host.memory_bytes:
         message = f"the machines ask for {wanted // _MIB} MB, the host has "
@@ -275,15 +294,80 @@ def _planned_gpu_findings(host: Host, key: str, path: str | None) -> Iterator[Fi
 
 
 def _planned_machine_findings(
-    machines: tuple[Machine, ...], planned: VirtualMachine
+    host: Host, spec: Spec, planned: VirtualMachine, numbers: MachineValues
 ) -> Iterator[Finding]:
-    found = [machine for machine in machines if _is_planned(machine, planned)]
+    found = [machine for machine in host.machines or () if _is_planned(machine, planned)]
     if not found and planned.create is None:
         message = "the host has no virtual machine of that name"
         yield _finding("GPV-VM-NOT-FOUND", planned.name, message)
     if len(found) > 1:
         message = f"{len(found)} virtual machines have that name"
         yield _finding("GPV-VM-AMBIGUOUS", planned.name, message)
+    elif found:
+        yield from _disk_findings(found[0], planned)
+        yield from _difference_findings(found[0], planned, numbers)
+        yield from _adapter_differences(host, spec, found[0], planned)
+
+
+def _disk_findings(machine: Machine, planned: VirtualMachine) -> Iterator[Finding]:
+    """Compare the disk, which is where the driver files go."""
+    if machine.disks is None or same_file(planned.vhdx) in map(same_file, machine.disks):
+        return
+    message = f"the plan's disk {planned.vhdx} is none of its: {', '.join(machine.disks) or 'none'}"
+    yield _finding("GPV-VM-DISK", machine.name, message)
+
+
+def _difference_findings(
+    machine: Machine, planned: VirtualMachine, numbers: MachineValues
+) -> Iterator[Finding]:
+    """Say which settings 10-Apply would change."""
+    if machine.dynamic_memory and planned.memory_bytes is None:
+        message = "dynamic memory is on, and 10-Apply switches it off"
+        if machine.startup_bytes is not None:
+            message += f": the guest is left with {show_size(machine.startup_bytes)}"
+        fix = "give the machine its `memory` in the plan"
+        yield _finding("GPV-MEM-DYNAMIC", machine.name, message, fix=fix, severity="warning")
+    sizes = (
+        ("memory", machine.startup_bytes, planned.memory_bytes),
+        ("low memory-mapped space", machine.low_space_bytes, numbers.low_bytes),
+        ("high memory-mapped space", machine.high_space_bytes, numbers.high_bytes),
+    )
+    for name, actual, wanted in sizes:
+        if None not in {actual, wanted} and actual != wanted:
+            yield _difference(machine, name, show_size(actual or 0), show_size(wanted or 0))
+    if machine.stop_action not in {None, "Save", planned.stop_action}:
+        yield _difference(machine, "stop action", str(machine.stop_action), planned.stop_action)
+
+
+def _difference(machine: Machine, name: str, actual: str, wanted: str) -> Finding:
+    message = f"its {name} is {actual}, the plan says {wanted}"
+    return _finding("GPV-DIFFERS", machine.name, message, fix=_APPLY, severity="note")
+
+
+_APPLY = "10-Apply.ps1 sets it, with the machine off"
+
+
+def _adapter_differences(
+    host: Host, spec: Spec, machine: Machine, planned: VirtualMachine
+) -> Iterator[Finding]:
+    """Compare the adapters; `auto` is the card of a host that has one."""
+    if machine.adapters is None:
+        return
+    only = [gpu.path.text for gpu in host.gpus or () if gpu.path]
+    auto = only[0] if len(only) == 1 else None
+    paths = [spec.gpu(key).path or auto for key in planned.gpus]
+    wanted = [path for path in paths if path is not None]
+    present = [adapter.path for adapter in machine.adapters if adapter.path]
+    folded = {path.upper() for path in present}
+    for path in wanted:
+        if path.upper() not in folded and len(present) == len(machine.adapters):
+            message = f"it has no adapter of {path} yet"
+            yield _finding("GPV-DIFFERS", machine.name, message, fix=_APPLY, severity="note")
+    others = [path for path in present if path.upper() not in {want.upper() for want in wanted}]
+    for path in others if len(wanted) == len(paths) else ():
+        message = f"it has an adapter that the plan does not name: {path}"
+        severity = "note" if planned.remove_other_adapters else None
+        yield _finding("GPV-ADAPTER-OTHER", machine.name, message, severity=severity)
 
 
 def _is_planned(machine: Machine, planned: VirtualMachine) -> bool:

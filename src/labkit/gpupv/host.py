@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from labkit.errors import InputError
 from labkit.gpupv.instance_path import parse_instance_path
-from labkit.gpupv.listing import parse_flag, parse_listing, parse_number
+from labkit.gpupv.listing import Kind, kinds_of, parse_flag, parse_listing, parse_number
 from labkit.gpupv.partition import CAPABILITIES, MAX_TOTAL
 
 if TYPE_CHECKING:
@@ -110,8 +110,23 @@ class Machine:
     dynamic_memory: bool | None = None
     startup_bytes: int | None = None
     minimum_bytes: int | None = None
-    disks: tuple[str, ...] = ()
+    disks: tuple[str, ...] | None = None
     adapters: tuple[Adapter, ...] | None = None
+
+    @property
+    def settings_known(self) -> bool:
+        """Whether more than what the table of `Get-VM` shows is known."""
+        return any(
+            value is not None
+            for value in (
+                self.stop_action,
+                self.checkpoint_type,
+                self.cache_types,
+                self.high_space_bytes,
+                self.startup_bytes,
+                self.adapters,
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +217,8 @@ class _Table:
 
     def get(self, key: str, kind: type[_T]) -> _T | None:
         value = self._values.get(key)
-        if value is None:
+        if value is None or (value == {} and kind is not list):
+            # Windows PowerShell 5.1 writes {} for what a function did not return.
             return None
         if not isinstance(value, kind):
             raise HostFileError(f"{key} in {self._place} is no {kind.__name__}")
@@ -211,7 +227,7 @@ class _Table:
     def number(self, key: str) -> int | None:
         """Read a whole number; large ones are texts, since many JSON readers round them."""
         value = self._values.get(key)
-        if value is None or value == "":
+        if value is None or value in ("", {}):
             return None
         if isinstance(value, str):
             return parse_number(value, f"{key} in {self._place}")
@@ -228,8 +244,10 @@ class _Table:
             return None
         return [_Table(item, f"{key}[{index}]") for index, item in enumerate(items)]
 
-    def texts(self, key: str) -> tuple[str, ...]:
-        items = self.get(key, list) or []
+    def texts(self, key: str) -> tuple[str, ...] | None:
+        items = self.get(key, list)
+        if items is None:
+            return None
         if not all(isinstance(item, str) for item in items):
             raise HostFileError(f"{key} in {self._place} holds more than texts")
         return tuple(items)
@@ -295,9 +313,10 @@ def read_listing(text: str) -> Host:
     """
     gpus, adapters, machines = [], [], []
     for entry in parse_listing(text):
-        if _is_adapter(entry):
+        kinds = kinds_of(entry)
+        if kinds == {Kind.ADAPTER}:
             adapters.append(_listed_adapter(entry))
-        elif _is_gpu(entry):
+        elif kinds == {Kind.GPU}:
             gpus.append(_listed_gpu(entry))
         elif "Name" in entry and "State" in entry:
             machines.append(_listed_machine(entry))
@@ -305,24 +324,42 @@ def read_listing(text: str) -> Host:
         raise InputError(
             "the text holds no GPU, adapter or virtual machine",
             hint="paste the output of Get-VMHostPartitionableGpu, Get-VMGpuPartitionAdapter or "
-            "Get-VM | Format-List *; for an error message use labkit gpupv explain --text",
+            "Get-VM, each with | Format-List *; for an error message use labkit gpupv explain "
+            "--text",
         )
-    return Host(
-        gpus=tuple(gpus) or None, machines=tuple(machines) or None, loose_adapters=tuple(adapters)
-    )
+    if machines and not (gpus or adapters or any(m.settings_known for m in machines)):
+        raise InputError(
+            "the text holds no settings: the table of Get-VM shows names and states only",
+            hint="paste the output of Get-VM | Format-List *",
+        )
+    owned, loose = _with_adapters(machines, adapters)
+    return Host(gpus=tuple(gpus) or None, machines=owned or None, loose_adapters=loose)
 
 
-def _is_adapter(entry: Mapping[str, str]) -> bool:
-    """Whether an object is an adapter; a card has partition values too, a machine has a VMId."""
-    if entry.get("Id", "").startswith("Microsoft:"):
-        return True
-    return "State" not in entry and ("VMId" in entry or "InstancePath" in entry)
+def _with_adapters(
+    machines: list[Machine], adapters: list[Adapter]
+) -> tuple[tuple[Machine, ...], tuple[Adapter, ...]]:
+    """Give each machine its adapters, and return those whose machine is not in the text.
+
+    A machine without one has none where the text lists those of others; where it lists none at
+    all, or one that does not say whose it is, that remains unknown.
+    """
+    known = bool(adapters) and all(a.machine_id or a.machine_name for a in adapters)
+    owned = []
+    loose = dict.fromkeys(range(len(adapters)))
+    for machine in machines:
+        own = [index for index, adapter in enumerate(adapters) if _belongs(adapter, machine)]
+        for index in own:
+            loose.pop(index, None)
+        listed = tuple(adapters[index] for index in own)
+        owned.append(replace(machine, adapters=listed if listed or known else None))
+    return tuple(owned), tuple(adapters[index] for index in loose)
 
 
-def _is_gpu(entry: Mapping[str, str]) -> bool:
-    return any(f"Total{name}" in entry for name in CAPABILITIES) or entry.get(
-        "Name", ""
-    ).startswith("\\\\")
+def _belongs(adapter: Adapter, machine: Machine) -> bool:
+    if adapter.machine_id and machine.id:
+        return adapter.machine_id == machine.id.strip("{}").lower()
+    return adapter.machine_name == machine.name
 
 
 def _listed_gpu(entry: Mapping[str, str]) -> HostGpu:

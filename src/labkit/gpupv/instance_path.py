@@ -15,6 +15,7 @@ import re
 from dataclasses import dataclass
 
 from labkit.errors import InputError
+from labkit.gpupv.values import show_text
 
 __all__ = ["GPU_INTERFACE_GUID", "InstancePath", "InstancePathError", "parse_instance_path"]
 
@@ -68,6 +69,11 @@ class InstancePath:
         return self.text.upper()
 
     @property
+    def device_key(self) -> str:
+        """The card at its place: equal for the paths that differ in the suffix alone."""
+        return self.key.removesuffix(self.suffix.upper())
+
+    @property
     def model_key(self) -> str:
         """The card's kind without its place: equal for equal cards and for a card that moved."""
         return f"{self.bus}#{self.device}".upper()
@@ -97,21 +103,22 @@ def parse_instance_path(text: str) -> InstancePath:
     """
     match = _PATH.fullmatch(text)
     if match is None:
-        raise InstancePathError(f"not an instance path: {text!a}", hint=_why_not(text))
+        raise InstancePathError(f"not an instance path: {show_text(text)}", hint=_why_not(text))
     if match["interface"].lower() != GPU_INTERFACE_GUID:
         raise InstancePathError(
-            f"the interface {match['interface']} is not that of a partitionable GPU: {text!a}",
+            f"the interface {match['interface']} is not that of a partitionable GPU: "
+            f"{show_text(text)}",
             hint=f"take the Name from Get-VMHostPartitionableGpu; it contains {GPU_INTERFACE_GUID}",
         )
     suffix = match["suffix"] or ""
     if suffix.upper() not in _SUFFIXES:
         raise InstancePathError(
-            f"the path ends in {suffix}, which no partitionable GPU does: {text!a}",
+            f"the path ends in {suffix}, which no partitionable GPU does: {show_text(text)}",
             hint="copy the whole Name from Get-VMHostPartitionableGpu; it ends in \\GPUPARAV",
         )
     if match["bus"].upper() == "PCI" and not _PCI_DEVICE.fullmatch(match["device"]):
         raise InstancePathError(
-            f"{match['device']} is no PCI device id: {text!a}",
+            f"{match['device']} is no PCI device id: {show_text(text)}",
             hint="it has the form VEN_10DE&DEV_2504&SUBSYS_40741458&REV_A1",
         )
     return InstancePath(text, match["bus"], match["device"], match["instance"], suffix)

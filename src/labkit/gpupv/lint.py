@@ -43,11 +43,19 @@ class LintFinding:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A logical line: what backticks at line ends join."""
+    """A logical line: what backticks at line ends join, or a paragraph of a guide."""
 
     number: int
     text: str
     is_code: bool
+    follows: str = ""
+    """Of a guide: the sentence that announces this code."""
+
+    def line_at(self, position: int) -> _Line:
+        """Return the line of a paragraph in which a position lies."""
+        before, start = self.text.count("\n", 0, position), self.text.rfind("\n", 0, position) + 1
+        text = self.text[start:].partition("\n")[0]
+        return _Line(self.number + before, text, self.is_code)
 
 
 def lint_script(content: bytes) -> tuple[LintFinding, ...]:
@@ -124,14 +132,51 @@ def _without_comments(text: str) -> Iterator[tuple[int, str]]:
     return enumerate(_CODE_OR_COMMENT.sub(keep, plain).split("\n"), 1)
 
 
+_FENCE = re.compile(r"\s*(?:```|~~~)")
+_BEGINS_ANEW = re.compile(r"\s*(?:[-*+>|#]|\d+[.)])")
+
+
 def _guide_lines(text: str) -> Iterator[_Line]:
-    fenced = False
-    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
-        if line.lstrip().startswith(("```", "~~~")):
-            fenced = not fenced
-            yield _Line(number, "", is_code=False)
-        else:
-            yield _Line(number, line, is_code=fenced or line.startswith("    "))
+    """Return the paragraphs of a guide, and each line of its code without comments."""
+    paragraph: list[str] = []
+    block: list[str] | None = None
+    announced = ""
+    lines = text.replace("\r\n", "\n").split("\n")
+    for number, line in enumerate([*lines, "```" if _is_open(lines) else ""], 1):
+        if _FENCE.match(line) and block is not None:
+            yield from _code_block(block, number - len(block), announced)
+            block, announced = None, ""
+            continue
+        if block is not None:
+            block.append(line)
+            continue
+        indented = line.startswith("    ") and not paragraph
+        if paragraph and (indented or not line.strip() or _starts_new(line)):
+            joined = "\n".join(paragraph)
+            yield _Line(number - len(paragraph), joined, is_code=False)
+            announced = _SENTENCE_END.split(joined)[-1] if joined.endswith(":") else ""
+            paragraph = []
+        if _FENCE.match(line):
+            block = []
+        elif indented:
+            yield from _code_block([line], number, announced)
+            announced = ""
+        elif line.strip():
+            paragraph.append(line)
+
+
+def _is_open(lines: list[str]) -> bool:
+    return sum(1 for line in lines if _FENCE.match(line)) % 2 == 1
+
+
+def _starts_new(line: str) -> bool:
+    return bool(_FENCE.match(line) or _BEGINS_ANEW.match(line))
+
+
+def _code_block(block: list[str], number: int, announced: str) -> Iterator[_Line]:
+    for offset, code in _without_comments("\n".join(block)):
+        follows = announced if offset == 1 else ""
+        yield _Line(number + offset - 1, code, is_code=True, follows=follows)
 
 
 def _logical_lines(lines: list[_Line]) -> Iterator[_Line]:
@@ -143,37 +188,63 @@ def _logical_lines(lines: list[_Line]) -> Iterator[_Line]:
         if line.is_code and text.endswith("`"):
             text = text[:-1] + " "
             continue
-        yield _Line(start.number, text, start.is_code)
+        yield _Line(start.number, text, start.is_code, start.follows)
         start, text = None, ""
     if start is not None:
-        yield _Line(start.number, text, start.is_code)
+        yield _Line(start.number, text, start.is_code, start.follows)
 
+
+_SENTENCE_END = re.compile(r"(?<=[.!?;])\s+(?=[^a-z\s])")
 
 # A sentence that speaks against what it names: words before the advice, or words after it.
 _WARNS_BEFORE = re.compile(
-    r"\b(not|never|no need|don'?t|doesn'?t|isn'?t|wrong|avoid|instead of|rather than)\b",
+    r"\b(not|never|no need|(?:do|does|is|are|must)n['\u2018\u2019]?t|wrong|avoid|instead of|"
+    r"rather than|(?:it is|it['\u2019]s) (?:a mistake|an error))\b",
     re.IGNORECASE,
 )
 _WARNS_AFTER = re.compile(r"\b(is|are) (ignored|wrong|an error|a mistake)\b", re.IGNORECASE)
 
 
 def _matches(lines: list[_Line], text: str) -> Iterator[LintFinding]:
-    rules = [rule for rule in RULES if not (rule.unless and rule.unless.search(text))]
+    rules = [
+        rule
+        for rule in RULES
+        if not (rule.unless and rule.unless.search(text))
+        and not (rule.where and not rule.where.search(text))
+    ]
     for line in lines:
         for rule in rules:
-            if _applies(rule, line):
+            if not line.is_code:
+                yield from _prose_matches(rule, line)
+            elif _applies_to_code(rule, line):
                 yield _finding(rule.code, line, rule.message, rule.instead)
 
 
-def _applies(rule: Rule, line: _Line) -> bool:
-    match = rule.pattern.search(line.text)
-    if match is None:
+def _applies_to_code(rule: Rule, line: _Line) -> bool:
+    text = f"{line.follows} {line.text}" if rule.prose and line.follows else line.text
+    if rule.prose and not line.follows:
         return False
-    if line.is_code:
-        return not rule.prose
-    before, after = line.text[: match.start()], line.text[match.end() :]
-    warns = _WARNS_BEFORE.search(before) or _WARNS_AFTER.search(after)
-    return rule.code not in _CURLY_CODES and not warns
+    if rule.beside and rule.beside.search(text):
+        return False
+    return bool(rule.pattern.search(text))
+
+
+def _prose_matches(rule: Rule, paragraph: _Line) -> Iterator[LintFinding]:
+    """Look at each sentence; curly quotes and dashes are what a sentence is written with."""
+    if rule.code in _CURLY_CODES:
+        return
+    end = 0
+    for sentence in _SENTENCE_END.split(paragraph.text):
+        start = paragraph.text.index(sentence, end)
+        end = start + len(sentence)
+        flat = sentence.replace("\n", " ")
+        match = rule.pattern.search(flat)
+        if match is None or (rule.beside and rule.beside.search(flat)):
+            continue
+        before, after = flat[: match.start()], flat[match.end() :]
+        if not _WARNS_BEFORE.search(before) and not _WARNS_AFTER.search(after):
+            line = paragraph.line_at(start + match.start())
+            yield _finding(rule.code, line, rule.message, rule.instead)
 
 
 _NEEDS_OFF = re.compile(

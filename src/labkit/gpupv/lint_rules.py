@@ -23,6 +23,8 @@ class Rule:
         instead: The right form.
         prose: Whether it is found in the sentences of a guide only.
         unless: Where this is found anywhere in the text, the rule is silent.
+        where: Where this is not found anywhere in the text, the rule is silent.
+        beside: Where this is found in the same line or sentence, the rule is silent.
     """
 
     code: str
@@ -31,6 +33,8 @@ class Rule:
     instead: str
     prose: bool = False
     unless: re.Pattern[str] | None = None
+    where: re.Pattern[str] | None = None
+    beside: re.Pattern[str] | None = None
 
 
 def _re(pattern: str) -> re.Pattern[str]:
@@ -46,6 +50,36 @@ RULES = (
         _re(r"-AutomaticStopAction[\s:]+['\"]?TurnOff"),
         "this is what happens to the machine when the host shuts down, no checkpoint switch",
         f"{_CHECKPOINTS} -AutomaticStopAction ShutDown",
+        unless=_re(r"-AutomaticCheckpointsEnabled\b|-CheckpointType\b"),
+    ),
+    Rule(
+        "GPV-AUTO-CHECKPOINTS",
+        _re(
+            r"-CheckpointType[\s:]+['\"]?(Standard|Production)|-AutomaticCheckpointsEnabled[\s:]+\$true"
+        ),
+        "a checkpoint of a machine with a GPU fails, or keeps it from starting",
+        _CHECKPOINTS,
+    ),
+    Rule(
+        "GPV-MEM-DYNAMIC",
+        _re(r"-DynamicMemoryEnabled[\s:]+\$true"),
+        "with a GPU, dynamic memory is refused, or leaves the guest little",
+        "Set-VMMemory -VM $vm -DynamicMemoryEnabled $false -StartupBytes 8GB",
+    ),
+    Rule(
+        "GPV-MEM-ALIGN",
+        _re(r"-(Memory)?StartupBytes[\s:]+\(?\d*[13579]\s*MB\b"),
+        "memory is a multiple of 2 MB",
+        "an even number of MB",
+    ),
+    Rule(
+        "GPV-VM-AMBIGUOUS",
+        _re(
+            r"\b(?!Get-)[a-z]+-VM(?!HostP)\w*\b[^|;]{0,400}?-(VM)?Name[\s:]+"
+            r"(['\"]?[^\s'\"|;]{0,100}\*)"
+        ),
+        "a wildcard: it changes every machine that fits",
+        "$vm = Get-VM | Where-Object { $_.Name -ceq 'NAME' }, then -VM $vm",
     ),
     Rule(
         "GPV-SAVE-BLOCKED",
@@ -67,7 +101,11 @@ RULES = (
     ),
     Rule(
         "GPV-SCRIPT-SECUREBOOT",
-        _re(r"(disable|uncheck|turn off|switch off|untick)\W+(the\W+)?(enable\W+)?secure boot"),
+        _re(
+            r"(disable|uncheck|turn off|switch off|untick)\W+(the\W+)?(enable\W+)?secure boot"
+            r"|secure boot\b.{0,40}\b(must|has to|have to|needs to|should) be\W+"
+            r"(disabled|off|turned off|switched off|unchecked)"
+        ),
         "Windows boots with Secure Boot; press a key when the image asks for one",
         "leave Secure Boot on, with the template MicrosoftWindows",
         prose=True,
@@ -101,12 +139,20 @@ RULES = (
         _re(r"\bNew-GPUPDriverPackage\b[^|;]{0,400}\s-Filter\b"),
         "the published function fails on every call with -Filter: its attribute lacks ()",
         "write [ValidateNotNullOrEmpty()] in it, or use 20-Sync-Drivers.ps1",
+        beside=_re(r"https?://"),
     ),
-    Rule(
-        "GPV-SCRIPT-DEFINES-ONLY",
-        _re(r"(?<!\. )(?<!\. \.\\)\bNew-GPUP(VirtualMachine|DriverPackage)\.ps1\b"),
-        "the file only defines a function; running it does nothing",
-        ". .\\New-GPUPVirtualMachine.ps1, then New-GPUPVirtualMachine with its parameters",
+    *(
+        Rule(
+            "GPV-SCRIPT-DEFINES-ONLY",
+            _re(
+                r"(?:^|[|;&>]|-File\s|\b(?:run|execute|launch|start)\b[^\n]{0,60}[\s`])\s*['\"`]?"
+                rf"(?:[^\s'\"`]{{0,200}}[\\/])?{name}\.ps1\b"
+            ),
+            "the file only defines a function; running it does nothing",
+            f". .\\{name}.ps1, then {name} with its parameters",
+            beside=_re(r"https?://|(^|[\s`])\. ['\"]?[.\\$]"),
+        )
+        for name in ("New-GPUPVirtualMachine", "New-GPUPDriverPackage")
     ),
     Rule(
         "GPV-SCRIPT-UNPACK",
@@ -128,6 +174,8 @@ RULES = (
         _re(
             r"Get-VMHostPartitionableGpu\b.{0,400}\b((VM|guest|virtual machine)('s|s)?\b.{0,30}\b"
             r"(adapter|GPU)|adapter|(attached|assigned|added))"
+            r"|\b(VM|guest|virtual machine)('s|s)?\b(?:(?!\bhost\b)[^.]){0,60}\b(adapter|GPU)\b"
+            r"(?:(?!\bhost\b)[^.]){0,60}Get-VMHostPartitionableGpu\b"
         ),
         "it lists the host's GPUs, not a machine's adapter",
         "Get-VMGpuPartitionAdapter -VM $vm",
@@ -142,6 +190,14 @@ RULES = (
         "older ones work too",
         "the one test is whether Get-VMHostPartitionableGpu lists the GPU",
         prose=True,
+        beside=_re(r"\b(works? (too|also|as well)|also works?|older)\b"),
+    ),
+    Rule(
+        "GPV-GPU-AMBIGUOUS",
+        _re(r"\bAdd-VMGpuPartitionAdapter\b(?![^|;]{0,400}(-InstancePath\b|\s@))[^|;]{0,400}-VM"),
+        "of several cards Hyper-V takes one, mostly the first",
+        "Add-VMGpuPartitionAdapter -VM $vm -InstancePath (the Name of the card)",
+        unless=_re(r"\bAdd-VMGpuPartitionAdapter\b[^|;\n]{0,400}-InstancePath\b"),
     ),
     Rule(
         "GPV-CMDLET-DEPRECATED",
@@ -163,6 +219,15 @@ RULES = (
         "Set-VM -VM $vm -HighMemoryMappedIoSpace 32GB",
     ),
     Rule(
+        "GPV-MMIO-RANGE",
+        _re(
+            r"-HighMemoryMappedIoSpace[\s:]+\(?((25[7-9]|2[6-9]\d|[3-9]\d\d|[1-9]\d{3,})\s*GB"
+            r"|[1-9]\d*\s*TB)\b"
+        ),
+        "above 256 GB Hyper-V does not start the machine",
+        "Set-VM -VM $vm -HighMemoryMappedIoSpace 32GB",
+    ),
+    Rule(
         "GPV-CACHE-TYPES",
         _re(r"-GuestControlledCacheTypes[\s:]+\$false"),
         "the guest then has no write-combined memory",
@@ -173,6 +238,13 @@ RULES = (
         _re(r"-(Min|Max|Optimal)Partition(VRAM|Encode|Decode|Compute)[\s:]+0\b"),
         "0 switches a capability off",
         "pass no values, or all four capabilities with at least 1",
+    ),
+    Rule(
+        "GPV-PARTITION-ZERO",
+        _re(r"-(Min|Max|Optimal)PartitionVRAM\b"),
+        "values for the memory alone: the other three capabilities may stay at 0",
+        "pass no values, or all four capabilities with at least 1",
+        unless=_re(r"Partition(Encode|Decode|Compute)\b"),
     ),
     Rule(
         "GPV-SCRIPT-REMOVE-ALL",
@@ -198,6 +270,7 @@ RULES = (
         ),
         "there is no letter where automount is off",
         "Mount-VHD -NoDriveLetter and Add-PartitionAccessPath with an empty folder",
+        where=_re(r"\bMount-(VHD|DiskImage)\b|\.vhdx?\b"),
     ),
     Rule(
         "GPV-SCRIPT-GLOB",
@@ -223,7 +296,9 @@ RULES = (
     ),
     Rule(
         "GPV-SCRIPT-PASSWORD",
-        _re(r"ConvertTo-SecureString\b.{0,400}-AsPlainText|\$\w*password\w*\s*=\s*['\"][^'\"]"),
+        _re(
+            r"ConvertTo-SecureString\b.{0,400}-AsPlainText|(\$|^\s*|[;{(]\s*)\w*password\w*\s*=\s*['\"][^'\"$]"
+        ),
         "who reads the file has the password",
         "Get-Credential when it runs",
     ),

@@ -171,8 +171,9 @@ def plan_high_space(
     vram_mb: int | None = None,
     physical_bits: int | None = None,
     base_mb: int = DEFAULT_HIGH_BASE_MB,
+    given_mb: int | None = None,
 ) -> HighSpace:
-    """Choose the high space for a card and a CPU.
+    """Choose the high space for a card and a CPU, or check one that was chosen already.
 
     Where the CPU's limit does not allow what the card asks for, the largest power of two that fits
     is taken, as long as it is at least 8 GiB.
@@ -182,24 +183,31 @@ def plan_high_space(
         physical_bits: The CPU's physical address bits; None where they are unknown, and then the
             start of the virtual machine is the proof.
         base_mb: Where the space begins.
+        given_mb: The size, where somebody chose it.
 
     Raises:
-        AddressRangeError: Not even 8 GiB fit, as on CPUs with 36 bits and the default base.
+        AddressRangeError: Not even 8 GiB fit, as on CPUs with 36 bits and the default base; or the
+            size that was given does not.
         UsageError: A number is impossible.
     """
     wanted = usual_high_space_mb(vram_mb)
     if physical_bits is None:
-        return HighSpace(wanted, base_mb, wanted)
+        return HighSpace(given_mb or wanted, base_mb, wanted)
     room = largest_high_space_mb(physical_bits, base_mb)
     size = wanted if wanted <= room else _working_power_of_two(room)
     if size is None:
         raise AddressRangeError(
             f"a CPU with {physical_bits} physical address bits leaves {room} MB for the high "
             f"memory-mapped space above {base_mb} MB; a GPU needs {MIN_HIGH_SPACE_MB} MB",
-            hint="a smaller size ends in Code 43: move the base (HighMmioGapBase) down, "
-            "with the virtual machine's memory below it, or use a newer CPU",
+            hint="a smaller size ends in Code 43: move the base down with `mmio_base`, such as "
+            '"47GiB", with the virtual machine\'s memory below it, or use a newer CPU',
         )
-    return HighSpace(size, base_mb, wanted)
+    if given_mb is not None and given_mb > room:
+        raise AddressRangeError(
+            f"{given_mb} MB of high memory-mapped space end beyond the {physical_bits} address "
+            f"bits of the CPU; the largest that fits is {room} MB"
+        )
+    return HighSpace(given_mb or size, base_mb, wanted)
 
 
 def _working_power_of_two(room_mb: int) -> int | None:

@@ -1,20 +1,21 @@
-"""A script set on disk: writing it, seeing that it is complete and unchanged, comparing two."""
+"""A script set on disk: writing it whole over nothing but itself, and comparing two plans."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import re
+import sys
+import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
-from labkit.errors import InputError, LabkitError, RefusedError
-from labkit.gpupv.assembly import MANIFEST, SCRIPTS, plan_scripts
+from labkit.errors import InputError, RefusedError, UnmetError, UsageError
+from labkit.gpupv.assembly import MANIFEST, plan_scripts
+from labkit.gpupv.manifest import HOST_FILE, LOCK_FILE, is_leftover, read_manifest
 from labkit.gpupv.settings import plan_settings
-from labkit.gpupv.tokenizer import ScriptError, brackets_match, read_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,33 +24,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Change",
-    "FileProblem",
-    "SetCheck",
-    "check_set",
+    "UnwritableError",
     "compare_specs",
     "file_hashes",
     "write_new_file",
     "write_set",
 ]
 
-_BARE_NEWLINE = re.compile(rb"(?<!\r)\n|\r(?!\n)")
+_LOCK_PATIENCE_S = 10.0
+_LOCK_PAUSE_S = 0.02
 
 
-@dataclass(frozen=True, slots=True)
-class FileProblem:
-    """What is wrong with one file of a set."""
+class UnwritableError(UnmetError):
+    """A file that cannot be written: no permission, no space, no folder."""
 
-    path: str
-    message: str
-    line: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SetCheck:
-    """A set as it was found: its files with their hashes, and what is wrong."""
-
-    files: Mapping[str, str]
-    problems: tuple[FileProblem, ...]
+    code = "not-writable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +60,33 @@ def file_hashes(files: Mapping[str, str]) -> dict[str, str]:
 def write_set(files: Mapping[str, str], folder: Path) -> None:
     """Write a set into `folder`: a new one, an empty one, or one that holds an unchanged set.
 
+    What an earlier write left that was killed, or had no room, is finished. Two writes at once go
+    one after the other. host.json, which 00-Inventory writes beside the scripts, stays.
+
     Raises:
-        RefusedError: The folder holds other files, or scripts that were edited.
-        LabkitError: The disk is full, or the folder cannot be written.
+        RefusedError: The folder holds other files, or scripts that were edited, or another labkit
+            is still writing to it.
+        UnwritableError: The disk is full, or the folder cannot be written.
     """
     try:
-        _check_folder(folder)
+        if folder.exists() and not folder.is_dir():
+            raise RefusedError(
+                f"{folder} is a file, not a folder", hint="name another folder with -o"
+            )
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            if not _holds(folder / name, text):
-                _write_file(folder / name, text)
+        with _locked(folder):
+            superfluous = [path for path in _own_files(folder) if path.name not in files]
+            for path in filter(is_leftover, superfluous):
+                _remove(path)
+            for name, text in files.items():
+                if not _holds(folder / name, text):
+                    _write_file(folder / name, text)
+            for path in superfluous:
+                _remove(path)
     except OSError as error:
-        raise LabkitError(f"cannot write {error.filename or folder}: {error.strerror}") from error
+        raise UnwritableError(
+            f"cannot write {error.filename or folder}: {error.strerror}"
+        ) from error
 
 
 def write_new_file(path: Path, text: str) -> None:
@@ -90,14 +94,17 @@ def write_new_file(path: Path, text: str) -> None:
 
     Raises:
         RefusedError: The file exists with another content.
-        LabkitError: It cannot be written.
+        UsageError: It is a folder.
+        UnwritableError: It cannot be written.
     """
     try:
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder", hint="name a file with -o")
         if path.exists() and not _holds(path, text):
             raise RefusedError(f"{path} exists already", hint="name another file with -o")
         _write_file(path, text)
     except OSError as error:
-        raise LabkitError(f"cannot write {path}: {error.strerror}") from error
+        raise UnwritableError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _holds(path: Path, text: str) -> bool:
@@ -108,7 +115,7 @@ def _write_file(path: Path, text: str) -> None:
     """Write a file whole or not at all: beside it first, then renamed.
 
     It is flushed to the disk where it replaces another one. A new set that a power failure cut
-    is found by `check_set`, and waiting for the disk eleven times would be most of the work.
+    is found by `check_set`, and waiting for the disk a dozen times would be most of the work.
     """
     replaces = path.exists()
     with NamedTemporaryFile("wb", dir=path.parent, prefix=".labkit-", delete=False) as file:
@@ -124,32 +131,6 @@ def _write_file(path: Path, text: str) -> None:
             file.close()
             Path(file.name).unlink(missing_ok=True)
             raise
-
-
-def check_set(folder: Path) -> SetCheck:
-    """See whether a set is complete, unchanged since generation, ASCII, CRLF and well-formed.
-
-    Raises:
-        InputError: The folder does not hold a set at all.
-    """
-    recorded, plan_hash = _read_manifest(folder)
-    found: dict[str, str] = {}
-    problems: list[FileProblem] = []
-    for name, digest in recorded.items():
-        try:
-            data = (folder / name).read_bytes()
-        except OSError as error:
-            problems.append(FileProblem(name, f"cannot be read: {error.strerror}"))
-            continue
-        found[name] = hashlib.sha256(data).hexdigest()
-        if found[name] != digest:
-            problems.append(FileProblem(name, "was changed since it was generated"))
-        problems += _file_problems(name, data, plan_hash)
-    missing = [name for name in SCRIPTS if name not in recorded]
-    problems += [FileProblem(name, "is not in the manifest") for name in missing]
-    foreign = {entry.name for entry in folder.iterdir()} - {*recorded, MANIFEST}
-    problems += [FileProblem(name, "does not belong to the set") for name in sorted(foreign)]
-    return SetCheck(found, tuple(problems))
 
 
 def compare_specs(old: Spec, new: Spec) -> list[Change]:
@@ -177,77 +158,128 @@ def _settings(spec: Spec) -> dict[tuple[str, str], str]:
     return found
 
 
-def _check_folder(folder: Path) -> None:
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise RefusedError(f"{folder} is a file, not a folder", hint="name another folder with -o")
-    if not any(folder.iterdir()):
-        return
-    try:
-        recorded, _ = _read_manifest(folder)
-    except InputError as error:
+def _remove(path: Path) -> None:
+    if path.name != LOCK_FILE:
+        path.unlink(missing_ok=True)
+
+
+# -- what may be written over
+
+
+def _own_files(folder: Path) -> list[Path]:
+    """Return the files of `folder` that labkit may replace or remove.
+
+    Raises:
+        RefusedError: There are others.
+    """
+    entries = sorted(path for path in folder.iterdir() if path.name != HOST_FILE)
+    recorded = _recorded_files(folder, entries)
+    own = [path for path in entries if _is_own(path, recorded)]
+    foreign = [path for path in entries if path not in own]
+    if not foreign:
+        return own
+    if not own:
         raise RefusedError(
             f"{folder} holds files that are no script set",
             hint="name an empty or a new folder with -o",
             code="foreign-files",
-        ) from error
-    for entry in sorted(folder.iterdir()):
-        if entry.name == MANIFEST or _is_recorded(entry, recorded):
-            continue
-        raise RefusedError(
-            f"{entry} was edited or does not belong to the script set; it would be lost",
-            hint=f"see `labkit gpupv check {folder}`, or name another folder with -o",
-            code="edited-set",
         )
+    edited = foreign[0].name in recorded
+    raise RefusedError(
+        f"{foreign[0]} was edited since it was generated; it would be lost"
+        if edited
+        else f"{foreign[0]} does not belong to the script set in that folder",
+        hint=f"see `labkit gpupv check {folder}`, or name another folder with -o",
+        code="edited-set",
+    )
 
 
-def _is_recorded(path: Path, recorded: Mapping[str, str]) -> bool:
-    digest = recorded.get(path.name)
-    return path.is_file() and digest == hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _read_manifest(folder: Path) -> tuple[dict[str, str], str]:
-    """Return the recorded hash of each file, and that of the plan."""
-    path = folder / MANIFEST
+def _recorded_files(folder: Path, entries: list[Path]) -> Mapping[str, str]:
+    if folder / MANIFEST not in entries:
+        return {}
     try:
-        manifest = json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(
-            f"{folder} holds no script set: cannot read {MANIFEST}: {error.strerror}",
-            hint="`labkit gpupv plan SPEC.toml -o FOLDER` writes one",
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is no JSON: {error}") from error
-    files = manifest.get("files") if isinstance(manifest, dict) else None
-    plan_hash = manifest.get("plan_sha256") if isinstance(manifest, dict) else None
-    if not isinstance(files, dict) or not isinstance(plan_hash, str):
-        raise InputError(f"{path} is not the manifest of a script set")
-    if odd := [name for name in files if not re.fullmatch(r"[\w-][\w.-]*", name)]:
-        raise InputError(f"{path} names a file outside the set: {odd[0]!a}")
-    return files, plan_hash
+        return read_manifest(folder).files
+    except InputError:
+        return {}
 
 
-def _file_problems(name: str, data: bytes, plan_hash: str) -> Iterator[FileProblem]:
-    if not data.isascii():
-        yield FileProblem(name, "is not ASCII", data[: _first_wide(data)].count(b"\n") + 1)
-    if bare := _BARE_NEWLINE.search(data):
-        line = data[: bare.start()].count(b"\n") + 1
-        yield FileProblem(name, "has a line that does not end in CRLF", line)
-    if not name.endswith(".ps1"):
-        return
-    script = data.decode("utf-8", "replace")
-    try:
-        brackets_match(script)
-        if name == "00-Inventory.ps1":
-            return
-        plan = read_data(script, "Plan")
-    except ScriptError as error:
-        yield FileProblem(name, f"does not parse: {error}", error.line)
-        return
-    if not isinstance(plan, dict) or plan.get("Hash") != plan_hash:
-        yield FileProblem(name, "carries another plan than the rest of the set")
+def _is_own(path: Path, recorded: Mapping[str, str]) -> bool:
+    """Whether a file is as it was recorded, or as this labkit writes it, or its leftover."""
+    from labkit.gpupv.set_check import is_generated
+
+    if path.name == MANIFEST:
+        return bool(recorded)
+    if is_leftover(path):
+        return True
+    if path.is_symlink() or not path.is_file():
+        return False
+    data = path.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    return recorded.get(path.name) == digest or is_generated(path.name, data)
 
 
-def _first_wide(data: bytes) -> int:
-    return next(at for at, byte in enumerate(data) if byte > 0x7F)  # noqa: PLR2004 - ASCII ends
+# -- one write at a time
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock; whoever dies gives it back.
+
+    Raises:
+        RefusedError: Another labkit holds it for long.
+    """
+    deadline = time.monotonic() + _LOCK_PATIENCE_S
+    with _lock_handle(folder) as handle:
+        while not _try_lock(handle):
+            if time.monotonic() > deadline:
+                raise RefusedError(
+                    f"another labkit is writing to {folder}",
+                    hint="wait until it has finished, or name another folder with -o",
+                    code="folder-locked",
+                )
+            time.sleep(_LOCK_PAUSE_S)
+        yield
+
+
+if sys.platform == "win32":
+
+    @contextmanager
+    def _lock_handle(folder: Path) -> Iterator[int]:
+        """Open a file for the lock, since Windows locks no folders."""
+        path = folder / LOCK_FILE
+        handle = os.open(path, os.O_RDWR | os.O_CREAT)
+        try:
+            yield handle
+        finally:
+            os.close(handle)
+            # The next one may hold it open by now.
+            with suppress(OSError):
+                path.unlink()
+
+    def _try_lock(handle: int) -> bool:
+        import msvcrt
+
+        try:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+
+    @contextmanager
+    def _lock_handle(folder: Path) -> Iterator[int]:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            yield handle
+        finally:
+            os.close(handle)
+
+    def _try_lock(handle: int) -> bool:
+        import fcntl
+
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

@@ -5,24 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from labkit.errors import LabkitError
-from labkit.gpupv.memory_mapped import (
-    LOW_SPACE_MB,
-    HighSpace,
-    largest_high_space_mb,
-    plan_high_space,
-)
-from labkit.gpupv.spec import Problem, SpecError
-from labkit.gpupv.values import show_size
+from labkit.gpupv.instance_path import parse_instance_path
+from labkit.gpupv.memory_mapped import DEFAULT_HIGH_BASE_MB, LOW_SPACE_MB, plan_high_space
+from labkit.gpupv.values import show_size, show_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from labkit.gpupv.memory_mapped import HighSpace
     from labkit.gpupv.spec import Gpu, Spec, VirtualMachine
 
-__all__ = ["MachineValues", "PlanSettings", "Setting", "Warning_", "plan_settings"]
+    _Rows = Iterator[tuple[str, str, str, str]]
+    """Name, value, reason and source of settings of one virtual machine."""
+
+__all__ = ["MachineValues", "PlanSettings", "PlanWarning", "Setting", "plan_settings"]
 
 _MIB = 2**20
+_MUCH_MEMORY = 2**40
+"""What few hosts have; a slip of the unit is more likely."""
 
 _PV_DOC = "Microsoft: GPU paravirtualization"
 _SET_VM = "Microsoft: Set-VM"
@@ -49,7 +49,7 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Warning_:  # noqa: N801 - the built-in name is taken
+class PlanWarning:
     """Something to know before the scripts run; `code` is one of the failure catalogue."""
 
     code: str
@@ -58,10 +58,11 @@ class Warning_:  # noqa: N801 - the built-in name is taken
 
 @dataclass(frozen=True, slots=True)
 class MachineValues:
-    """The computed numbers of a virtual machine, in bytes."""
+    """The computed numbers of a virtual machine; `base_mb` is None where the base stays."""
 
     low_bytes: int
     high_bytes: int
+    base_mb: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,97 +77,143 @@ class PlanSettings:
 
     values: tuple[MachineValues, ...]
     settings: tuple[Setting, ...]
-    warnings: tuple[Warning_, ...]
+    warnings: tuple[PlanWarning, ...]
 
 
 def plan_settings(spec: Spec) -> PlanSettings:
     """Compute every value that the scripts set.
 
     Raises:
-        SpecError: A memory-mapped space that the host's CPU does not reach.
+        AddressRangeError: A memory-mapped space that the host's CPU does not reach; what
+            `Spec.parse` returns holds none.
     """
     values: list[MachineValues] = []
-    settings: list[Setting] = []
-    warnings: list[Warning_] = []
-    problems: list[Problem] = []
-    for index, machine in enumerate(spec.machines):
-        try:
-            space = _high_space(spec, machine)
-        except LabkitError as error:
-            message = f"{error.message}; {error.hint}"
-            problems.append(Problem(f"vm[{index + 1}].mmio_high", message))
-            continue
+    settings = list(_common_settings(spec))
+    warnings = list(_common_warnings(spec))
+    for machine in spec.machines:
+        space = _high_space(spec, machine)
         low = machine.mmio_low_bytes or LOW_SPACE_MB * _MIB
-        values.append(MachineValues(low, space.size_bytes))
+        base_mb = space.base_mb if machine.mmio_base_bytes else None
+        values.append(MachineValues(low, space.size_bytes, base_mb))
         settings += _machine_settings(spec, machine, low, space)
         warnings += _machine_warnings(spec, machine, space)
-    if problems:
-        raise SpecError(problems)
     return PlanSettings(tuple(values), tuple(settings), tuple(warnings))
 
 
 def _high_space(spec: Spec, machine: VirtualMachine) -> HighSpace:
     """Choose the high space: the plan's own, or by the card with the most memory."""
     vram = max((spec.gpu(key).vram_bytes or 0 for key in machine.gpus), default=0)
-    space = plan_high_space(vram // _MIB or None, spec.host.address_bits)
-    if machine.mmio_high_bytes is None:
-        return space
-    given = HighSpace(machine.mmio_high_bytes // _MIB, space.base_mb, space.wanted_mb)
-    bits = spec.host.address_bits
-    if bits is not None and given.top_bytes > 2**bits:
-        raise SpecError(
-            [
-                Problem(
-                    "",
-                    f"{show_size(given.size_bytes)} ends beyond the {bits} address bits of the "
-                    f"CPU; the largest that fits is {largest_high_space_mb(bits)} MB",
-                )
-            ]
+    base_mb = DEFAULT_HIGH_BASE_MB
+    if machine.mmio_base_bytes is not None:
+        base_mb = machine.mmio_base_bytes // _MIB
+    given = machine.mmio_high_bytes
+    return plan_high_space(
+        vram // _MIB or None, spec.host.address_bits, base_mb, given // _MIB if given else None
+    )
+
+
+def _common_settings(spec: Spec) -> Iterator[Setting]:
+    """What the plan sets for all machines."""
+    yield Setting("plan", "name", spec.name, "stands at the top of each script", _PLAN)
+    if spec.host.allow_policy:
+        for name in ("RequireSecureDeviceAssignment", "RequireSupportedDeviceAssignment"):
+            why = "Windows Server refuses a card without isolation; this weakens the host"
+            yield Setting("host", name, "0", why, "Easy-GPU-PV issue 125")
+
+
+def _common_warnings(spec: Spec) -> Iterator[PlanWarning]:
+    if spec.host.allow_policy:
+        yield PlanWarning(
+            "GPV-POLICY",
+            "allow_policy: on Windows Server two policies of the host are switched off, which "
+            "weakens the isolation of devices for every machine",
         )
-    return given
 
 
 def _machine_settings(
     spec: Spec, machine: VirtualMachine, low: int, space: HighSpace
 ) -> Iterator[Setting]:
-    def setting(name: str, value: str, why: str, source: str = _SET_VM) -> Setting:
-        return Setting(machine.name, name, value, why, source)
+    rows = (
+        *_identity(machine),
+        *_creation(machine),
+        *_adapter_settings(spec, machine),
+        *_space_settings(spec, machine, low, space),
+        *_memory_settings(machine),
+        *_state_settings(machine),
+        *_guest_settings(machine),
+    )
+    for name, value, why, source in rows:
+        yield Setting(machine.name, name, value, why, source)
 
-    if machine.create:
-        yield from _creation(machine)
-    for key in machine.gpus:
-        gpu = spec.gpu(key)
+
+def _identity(machine: VirtualMachine) -> _Rows:
+    if machine.id:
+        yield "Id", machine.id, "exactly this machine, whatever its name", _PLAN
+    why = "the disk of the guest's Windows: 20-Sync-Drivers writes the driver files to it"
+    yield "Path", machine.vhdx, why, _PLAN
+
+
+def _adapter_settings(spec: Spec, machine: VirtualMachine) -> _Rows:
+    cards = [spec.gpu(key) for key in machine.gpus]
+    for gpu in cards:
         path = gpu.path or "auto: the only card of the host"
-        yield setting("InstancePath", path, "exactly this card, never the first", _PLAN)
+        yield "InstancePath", path, "exactly this card, never the first", _PLAN
+    others = machine.remove_other_adapters
+    what = "taken out" if others else "kept, and 10-Apply stops at one"
+    why = f"adapters of cards that the plan does not name are {what}"
+    yield "RemoveOtherAdapters", str(others), why, _PLAN
+    if machine.percent:
+        shared = any(map(_is_paravirtual, cards))
+        rule = "advisory on a paravirtualised card" if shared else "a true partition keeps to it"
+        why = f"for each capability, of the host's total; {rule}"
+        yield "MaxPartition*", f"{machine.percent} %", why, "Easy-GPU-PV issue 138"
+
+
+def _space_settings(spec: Spec, machine: VirtualMachine, low: int, space: HighSpace) -> _Rows:
     high, why = show_size(space.size_bytes), _why_high(spec, machine, space)
     source = _PLAN if machine.mmio_high_bytes else _PV_DOC
-    yield setting("HighMemoryMappedIoSpace", high, why, source)
+    yield "HighMemoryMappedIoSpace", high, why, source
+    if machine.mmio_base_bytes:
+        why = "as given, for a CPU with few address bits; the memory has to end below it"
+        yield "HighMmioGapBase", show_size(machine.mmio_base_bytes), why, _PV_DOC
     why = "fits a UInt32, which 4 GiB does not"
-    yield setting("LowMemoryMappedIoSpace", show_size(low), why, "measured")
+    yield "LowMemoryMappedIoSpace", show_size(low), why, "measured"
     why = "write-combined caching for the guest's driver"
-    yield setting("GuestControlledCacheTypes", "True", why, _PV_DOC)
+    yield "GuestControlledCacheTypes", "True", why, _PV_DOC
+
+
+def _memory_settings(machine: VirtualMachine) -> _Rows:
     if machine.memory_bytes:
         size = show_size(machine.memory_bytes)
-        yield setting("StartupBytes", size, "the plan's memory, a multiple of 2 MB", _PLAN)
+        yield "StartupBytes", size, "the plan's memory, a multiple of 2 MB", _PLAN
     why = "dynamic memory collides with a GPU partition unless startup equals minimum"
-    yield setting("DynamicMemoryEnabled", "False", why, "ExHyperV issues 5, 60")
+    yield "DynamicMemoryEnabled", "False", why, "ExHyperV issues 5, 60"
     if machine.vcpu:
-        yield setting("Count", str(machine.vcpu), "virtual processors", _PLAN)
+        yield "Count", str(machine.vcpu), "virtual processors", _PLAN
+
+
+def _state_settings(machine: VirtualMachine) -> _Rows:
     why = "on by default on Windows clients, and impossible with a GPU"
-    yield setting("AutomaticCheckpointsEnabled", "False", why)
-    yield setting("CheckpointType", "Disabled", "a checkpoint can stop the machine from starting")
+    yield "AutomaticCheckpointsEnabled", "False", why, _SET_VM
+    why = "a checkpoint can stop the machine from starting"
+    yield "CheckpointType", "Disabled", why, _SET_VM
     why = "a machine with a GPU cannot be saved when the host shuts down"
-    yield setting("AutomaticStopAction", machine.stop_action, why)
-    if machine.percent:
-        why = "for each capability, of the host's total; advisory on a paravirtualised card"
-        yield setting("MaxPartition*", f"{machine.percent} %", why, "Easy-GPU-PV issue 138")
+    yield "AutomaticStopAction", machine.stop_action, why, _SET_VM
+
+
+def _guest_settings(machine: VirtualMachine) -> _Rows:
     if machine.resolution:
         width, height = machine.resolution
-        why = f"{machine.resolution_type}; with `Default` the numbers are ignored"
-        yield setting("Set-VMVideo", f"{width}x{height}", why, "Microsoft: Set-VMVideo")
+        yield "Set-VMVideo", f"{width}x{height}", "of the console, set by 40-Display", _PLAN
+        why = "this size only" if machine.resolution_type == "Single" else "up to this size"
+        why += "; with `Default` the numbers are ignored"
+        yield "ResolutionType", machine.resolution_type, why, "Microsoft: Set-VMVideo"
+    if machine.guest_user:
+        why = "offered where the scripts ask for an account of the guest; never a password"
+        yield "GuestUser", machine.guest_user, why, _PLAN
 
 
-def _creation(machine: VirtualMachine) -> Iterator[Setting]:
+def _creation(machine: VirtualMachine) -> _Rows:
     new = machine.create
     if new is None:
         return
@@ -178,14 +225,19 @@ def _creation(machine: VirtualMachine) -> Iterator[Setting]:
         ("SwitchName", new.switch or "not connected", "the plan's switch"),
         ("Add-VMDvdDrive", new.iso, "press a key when it asks to boot from DVD"),
     ):
-        yield Setting(machine.name, name, value, why, "Microsoft: Hyper-V cmdlets")
+        yield name, value, why, "Microsoft: Hyper-V cmdlets"
 
 
 def _why_high(spec: Spec, machine: VirtualMachine, space: HighSpace) -> str:
     if machine.mmio_high_bytes:
         return "as given"
     vram = max((spec.gpu(key).vram_bytes or 0 for key in machine.gpus), default=0)
-    why = f"holds {show_size(vram)} of VRAM twice" if vram else "the usual; VRAM not given"
+    why = "the usual; VRAM not given"
+    if vram and 2 * vram > space.wanted_mb * _MIB:
+        why = f"Hyper-V's ceiling, less than twice the VRAM of {show_size(vram)}"
+    elif vram:
+        wanted = " is wanted" if space.reduced else ""
+        why = f"twice the VRAM of {show_size(vram)}{wanted}"
     if space.reduced:
         return f"{why}; cut to what {spec.host.address_bits} address bits reach"
     if spec.host.address_bits is None:
@@ -193,33 +245,62 @@ def _why_high(spec: Spec, machine: VirtualMachine, space: HighSpace) -> str:
     return why
 
 
-def _machine_warnings(spec: Spec, machine: VirtualMachine, space: HighSpace) -> Iterator[Warning_]:
-    name = f"VM {machine.name!a}"
+def _machine_warnings(
+    spec: Spec, machine: VirtualMachine, space: HighSpace
+) -> Iterator[PlanWarning]:
+    name = f"VM {show_text(machine.name)}"
     cards: list[Gpu] = [spec.gpu(key) for key in machine.gpus]
-    if machine.percent and any(gpu.path is None or "PARAV" in gpu.path.upper() for gpu in cards):
-        yield Warning_(
+    yield from _memory_warnings(spec, machine, name)
+    if machine.vhdx.startswith("\\\\?\\"):
+        yield PlanWarning(
+            "GPV-VM-DISK",
+            f"{name}: vhdx begins with \\\\?\\; the scripts look for that very text among the "
+            "machine's disks, so write the path as Get-VMHardDiskDrive shows it",
+        )
+    if machine.percent and any(map(_is_paravirtual, cards)):
+        yield PlanWarning(
             "GPV-PERCENT-ADVISORY",
             f"{name}: {machine.percent} % is advisory: a paravirtualised card is shared whole",
         )
-    if any(gpu.path and not gpu.path.upper().endswith("PARAV") for gpu in cards):
-        yield Warning_(
+    if not all(map(_is_paravirtual, cards)):
+        yield PlanWarning(
             "GPV-TRUE-PARTITION",
             f"{name}: a path without \\GPUPARAV is a true partition, made for servers; "
             "the scripts are not written for its rules",
         )
     if space.reduced and not machine.mmio_high_bytes:
-        yield Warning_(
+        yield PlanWarning(
             "GPV-MMIO-RANGE",
             f"{name}: {space.wanted_mb} MB of high memory-mapped space wanted, "
             f"{space.size_mb} MB is what the CPU reaches",
         )
     if space.size_mb & space.size_mb - 1:
-        yield Warning_(
+        yield PlanWarning(
             "GPV-MMIO-RANGE",
             f"{name}: {space.size_mb} MB of high memory-mapped space is no power of two",
         )
     if len(cards) > 1:
-        yield Warning_(
+        yield PlanWarning(
             "GPV-NO-DISPLAY",
             f"{name}: of {len(cards)} cards only one pairs with the display, and Windows chooses",
         )
+
+
+def _memory_warnings(spec: Spec, machine: VirtualMachine, name: str) -> Iterator[PlanWarning]:
+    if machine.memory_bytes is None:
+        yield PlanWarning(
+            "GPV-MEM-DYNAMIC",
+            f"{name}: dynamic memory is switched off, and without `memory` the guest is left with "
+            "its startup memory, which may be little",
+        )
+    elif machine.memory_bytes >= _MUCH_MEMORY and spec.host.memory_bytes is None:
+        yield PlanWarning(
+            "GPV-MEM-HOST",
+            f"{name}: {show_size(machine.memory_bytes)} of memory; give [host] memory to have it "
+            "compared",
+        )
+
+
+def _is_paravirtual(gpu: Gpu) -> bool:
+    """Whether a card is shared by paravirtualisation; `auto` is taken for one that is."""
+    return gpu.path is None or parse_instance_path(gpu.path).paravirtual

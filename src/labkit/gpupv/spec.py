@@ -115,6 +115,7 @@ class VirtualMachine:
     percent: int | None = None
     mmio_low_bytes: int | None = None
     mmio_high_bytes: int | None = None
+    mmio_base_bytes: int | None = None
     stop_action: str = "ShutDown"
     remove_other_adapters: bool = False
     create: NewMachine | None = None

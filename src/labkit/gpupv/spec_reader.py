@@ -9,6 +9,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from labkit.gpupv import values
+from labkit.gpupv.instance_path import parse_instance_path
+from labkit.gpupv.memory_mapped import (
+    DEFAULT_HIGH_BASE_MB,
+    LOW_SPACE_MB,
+    AddressRangeError,
+    plan_high_space,
+)
 from labkit.gpupv.spec import Gpu, Host, NewMachine, Problem, VirtualMachine
 from labkit.gpupv.toml_lines import line_of
 
@@ -21,6 +28,8 @@ __all__ = ["Values", "read_table"]
 
 Values = dict[str, Any]
 """Checked values by the name of the attribute that they become."""
+
+_MIB = 2**20
 
 MAX_SHARES = 32
 """How many partition adapters one card carries at most (Microsoft, GPU partitioning)."""
@@ -35,6 +44,14 @@ class _Key:
     attribute: str = ""
     required: bool = False
     number: bool = False
+
+    @property
+    def form(self) -> str:
+        """How the value is written."""
+        if self.number:
+            return "a whole number"
+        size = self.attribute.endswith("_bytes")
+        return "text in quotes, with a unit for a size" if size else "text in quotes"
 
 
 def _one_of(choices: Sequence[str], text: str) -> str:
@@ -59,6 +76,9 @@ def _stop_action(text: str) -> str:
 
 _Schema = dict[str, "_Key | type[bool]"]
 
+_PASSWORDS = ("guest_password", "password")
+"""Keys that are refused with a reason of their own, and never offered."""
+
 _NO_PASSWORD = _Key(
     _refused("must not stand in a plan or a script; the scripts ask for it with Get-Credential")
 )
@@ -79,7 +99,7 @@ _CREATE: _Schema = {
     "switch": _Key(values.existing_name),
 }
 _MACHINE: _Schema = {
-    "name": _Key(values.existing_name),
+    "name": _Key(values.machine_name),
     "id": _Key(values.guid),
     "vhdx": _Key(values.vhdx_path, required=True),
     "memory": _Key(values.memory, "memory_bytes"),
@@ -87,11 +107,11 @@ _MACHINE: _Schema = {
     "resolution": _Key(values.resolution),
     "resolution_type": _Key(partial(_one_of, RESOLUTION_TYPES)),
     "guest_user": _Key(values.account),
-    "guest_password": _NO_PASSWORD,
-    "password": _NO_PASSWORD,
+    **dict.fromkeys(_PASSWORDS, _NO_PASSWORD),
     "percent": _Key(partial(values.whole_number, least=1, most=100), number=True),
     "mmio_low": _Key(values.low_space, "mmio_low_bytes"),
     "mmio_high": _Key(values.high_space, "mmio_high_bytes"),
+    "mmio_base": _Key(values.space_base, "mmio_base_bytes"),
     "stop_action": _Key(_stop_action),
     "remove_other_adapters": bool,
 }
@@ -142,7 +162,10 @@ class _Reader:
         machine = self._table(item, place, _MACHINE, nested=("create", "gpus"))
         if "create" in item:
             new = self._table(self._sub_table(item, "create", place), (*place, "create"), _CREATE)
-            self._checked(values.new_name, item.get("name"), (*place, "name"))
+            self._checked(_Key(values.new_name), item.get("name"), (*place, "name"))
+            if str(machine.get("vhdx") or "").lower().endswith(".vhd"):
+                message = "is a .vhd; a new machine is of generation 2, which takes .vhdx only"
+                self._problem((*place, "vhdx"), message)
             machine["create"] = None if self.problems else NewMachine(**new)
             if "memory" not in item:
                 self._problem((*place, "create"), "a new virtual machine needs `memory`")
@@ -153,24 +176,48 @@ class _Reader:
         if "name" not in machine:
             self._problem((*place, "name"), "is missing")
         machine["gpus"] = self._cards(item, place, cards)
+        self._check_base(machine, (*place, "mmio_base"))
         return machine
+
+    def _check_base(self, machine: Values, where: KeyPath) -> None:
+        """See that the machine's memory ends below the base; the low space pushes it up."""
+        base = machine.get("mmio_base_bytes")
+        if base is None:
+            return
+        memory = machine.get("memory_bytes")
+        if memory is None:
+            self._problem(where, "needs `memory`, which has to end below it")
+            return
+        end = memory + (machine.get("mmio_low_bytes") or LOW_SPACE_MB * _MIB)
+        if end > base:
+            self._problem(
+                where,
+                f"is {values.show_size(base)}; the machine's memory, moved up by the low space, "
+                f"ends at {values.show_size(end)}, and has to end below it",
+            )
 
     def _cards(
         self, item: Mapping[str, object], place: KeyPath, cards: Sequence[str]
     ) -> tuple[str, ...]:
         where = (*place, "gpus")
         wanted = item.get("gpus", list(cards[:1]) if len(cards) == 1 else None)
+        if not cards:
+            # That there is no card, or not as it should be, is said of the cards themselves.
+            return ()
         if wanted is None:
-            self._problem(where, 'there are several cards: say which, as in gpus = ["gpu1"]')
+            message = f'there are several cards: say which, as in gpus = ["{cards[0]}"]'
+            self._problem(where, message)
             return ()
         if not isinstance(wanted, list) or not all(isinstance(name, str) for name in wanted):
-            self._problem(where, 'is a list of card keys, as in ["gpu1"]')
+            self._problem(where, f'is a list of card keys, as in ["{cards[0]}"]')
             return ()
         for name, count in Counter(wanted).items():
             if name not in cards:
-                self._problem(where, f"no [[gpu]] has the key {name!a}{_likely(name, cards)}")
+                self._problem(
+                    where, f"no [[gpu]] has the key {values.show_text(name)}{_likely(name, cards)}"
+                )
             if count > 1:
-                self._problem(where, f"names the card {name!a} twice")
+                self._problem(where, f"names the card {values.show_text(name)} twice")
         if not wanted:
             self._problem(where, "names no card")
         return tuple(wanted)
@@ -183,8 +230,8 @@ class _Reader:
         if not machines:
             self._problem(("vm",), "there is no virtual machine: add [[vm]]")
         self._unique("gpu", "key", gpus, str)
-        self._unique("gpu", "path", gpus, str.upper)
-        self._unique("vm", "vhdx", machines, str.lower)
+        self._unique("gpu", "path", gpus, lambda text: parse_instance_path(text).device_key)
+        self._unique("vm", "vhdx", machines, values.same_file)
         self._unique("vm", "id", machines, str)
         unnamed = [machine if machine.get("id") is None else {} for machine in machines]
         self._unique("vm", "name", unnamed, str, "; give each its `id`")
@@ -198,6 +245,28 @@ class _Reader:
                 message = f"{users[gpu['key']]} virtual machines share it; {MAX_SHARES} can"
                 self._problem(("gpu", index), message)
         self._memory_fits(machines, host)
+        self._spaces_fit(gpus, machines, host.get("address_bits"))
+
+    def _spaces_fit(
+        self, gpus: list[Values], machines: list[Values], address_bits: int | None
+    ) -> None:
+        """See that the CPU reaches each machine's high memory-mapped space."""
+        vram = {gpu["key"]: gpu.get("vram_bytes") or 0 for gpu in gpus}
+        for index, machine in enumerate(machines):
+            largest = max((vram.get(card, 0) for card in machine["gpus"]), default=0)
+            given, base = machine.get("mmio_high_bytes"), machine.get("mmio_base_bytes")
+            try:
+                plan_high_space(
+                    largest // _MIB or None,
+                    address_bits,
+                    base // _MIB if base else DEFAULT_HIGH_BASE_MB,
+                    given // _MIB if given else None,
+                )
+            except AddressRangeError as error:
+                place: KeyPath = ("host", "address_bits")
+                if given or base:
+                    place = ("vm", index, "mmio_high" if given else "mmio_base")
+                self._problem(place, "; ".join(filter(None, (error.message, error.hint))))
 
     def _memory_fits(self, machines: list[Values], host: Values) -> None:
         total = sum(machine.get("memory_bytes") or 0 for machine in machines)
@@ -239,7 +308,7 @@ class _Reader:
             if name in nested:
                 continue
             if name not in schema:
-                known = [*schema, *nested]
+                known = [key for key in (*schema, *nested) if key not in _PASSWORDS]
                 self._problem((*place, name), f"there is no such key{_likely(name, known)}")
                 continue
             key = schema[name]
@@ -257,18 +326,17 @@ class _Reader:
     def _value(self, key: _Key, value: object, place: KeyPath) -> object:
         if key.number and isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
-        return self._checked(key.check, value, place)
+        return self._checked(key, value, place)
 
-    def _checked(self, check: Callable[[str], object], value: object, place: KeyPath) -> object:
+    def _checked(self, key: _Key, value: object, place: KeyPath) -> object:
         if not isinstance(value, str):
             if value is not None:
-                unit = ", with a unit for a size" if isinstance(value, int | float) else ""
-                self._problem(place, f"is text in quotes{unit}, not {_shown(str(value))}")
+                self._problem(place, f"is {key.form}, not {_toml(value)}")
             return None
         try:
-            return check(value)
+            return key.check(value)
         except ValueError as error:
-            shown = "" if check is _NO_PASSWORD.check else f"{_shown(value)} "
+            shown = "" if key is _NO_PASSWORD else f"{values.show_text(value)} "
             self._problem(place, f"{shown}{error}")
             return None
 
@@ -303,9 +371,9 @@ def _dotted(place: KeyPath) -> str:
     return text
 
 
-def _shown(value: str) -> str:
-    """Write a value for a message: ASCII, quoted, not endless."""
-    return ascii(value if len(value) <= 60 else value[:57] + "...")  # noqa: PLR2004 - a line's half
+def _toml(value: object) -> str:
+    """Write a value that is no text as it stands in TOML."""
+    return str(value).lower() if isinstance(value, bool) else values.show_text(str(value))[1:-1]
 
 
 def _likely(name: str, known: Sequence[str]) -> str:

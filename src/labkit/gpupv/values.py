@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from labkit.gpupv.memory_mapped import DEFAULT_HIGH_BASE_MB
+
 __all__ = [
     "account",
     "existing_name",
@@ -19,11 +21,16 @@ __all__ = [
     "image_path",
     "instance_path",
     "low_space",
+    "machine_name",
     "memory",
     "new_name",
     "path",
     "resolution",
+    "same_file",
+    "show_size",
+    "show_text",
     "size",
+    "space_base",
     "vhd_size",
     "vhdx_path",
     "whole_number",
@@ -45,6 +52,8 @@ _MAX_NAME_UNITS = 100
 _MAX_NEW_NAME = 63
 _MAX_USER = 20
 _MAX_PATH = 259
+_MAX_SHOWN = 200
+_SHOWN_END = 80
 _NEW_NAME = re.compile(r"[A-Za-z0-9 ._()-]+")
 _ACCOUNT_FORBIDDEN = set('"/\\[]:;|=,+*?<>')
 _DOMAIN = re.compile(r"[A-Za-z0-9._-]+")
@@ -53,14 +62,19 @@ _LEAST_RESOLUTION = (640, 480)
 _MOST_RESOLUTION = (7680, 4320)
 
 
-def existing_name(text: str) -> str:
+def machine_name(text: str) -> str:
+    """Check the name of a virtual machine that exists; an odd one may be replaced by its id."""
+    return existing_name(text, "; for such a name give `id` instead")
+
+
+def existing_name(text: str, way_out: str = "") -> str:
     """Check the name of something that exists: a virtual machine, a switch, a card.
 
     Wildcards, quotes, `$` and the like are fine; the scripts compare whole names with `-ceq`.
     """
-    _check_visible(text)
+    _check_visible(text, way_out)
     if text[0] != text.lstrip()[:1] or text[-1] != text.rstrip()[-1:]:
-        raise ValueError("begins or ends with a blank; for such a name give `id` instead")
+        raise ValueError(f"begins or ends with a blank{way_out}")
     if len(text.encode("utf-16-le")) // 2 > _MAX_NAME_UNITS:
         raise ValueError(f"is longer than {_MAX_NAME_UNITS} characters")
     return text
@@ -127,6 +141,14 @@ def path(text: str) -> str:
     return normal
 
 
+def same_file(text: str) -> str:
+    r"""Fold the spellings of one path into one: the prefix `\\?\`, slashes and case."""
+    folded = text.replace("/", "\\").lower()
+    if folded.startswith("\\\\?\\unc\\"):
+        return "\\" + folded[7:]
+    return folded.removeprefix("\\\\?\\")
+
+
 def vhdx_path(text: str) -> str:
     """Check the path of a virtual disk: `.vhdx` or `.vhd`."""
     if text.lower().endswith(".avhdx"):
@@ -143,10 +165,18 @@ def instance_path(text: str) -> str:
     """Check a GPU's instance path, or `auto` for the host's only card."""
     from labkit.gpupv.instance_path import InstancePathError, parse_instance_path
 
+    if text == "auto":
+        return text
     try:
-        return text if text == "auto" else parse_instance_path(text).text
+        found = parse_instance_path(text)
     except InstancePathError as error:
         raise ValueError(f"is no instance path: {error.hint}") from error
+    if found.vendor == "Microsoft":
+        raise ValueError(
+            "is Microsoft's own adapter, which exists only inside a guest; take the Name from "
+            "Get-VMHostPartitionableGpu on the host"
+        )
+    return found.text
 
 
 def size(text: str, least: int, most: int, step: int = _MIB) -> int:
@@ -185,6 +215,11 @@ def high_space(text: str) -> int:
     return size(text, 8 * _GIB, 256 * _GIB)
 
 
+def space_base(text: str) -> int:
+    """Read where the high memory-mapped space begins; nobody needs it above its usual place."""
+    return size(text, 8 * _GIB, DEFAULT_HIGH_BASE_MB * _MIB)
+
+
 def vhd_size(text: str) -> int:
     """Read the size of a new virtual disk."""
     return size(text, _GIB, 64 * _TIB)
@@ -200,6 +235,17 @@ def show_size(count: int) -> str:
         if count and not count % unit:
             return f"{count // unit} {name}"
     return f"{count} bytes"
+
+
+def show_text(text: str) -> str:
+    r"""Write a value for a message: in quotes, unseen characters escaped, backslashes as they are.
+
+    >>> print(show_text(r"D:\VMs\g.vhdx"))
+    'D:\VMs\g.vhdx'
+    """
+    if len(text) > _MAX_SHOWN:
+        text = f"{text[: _MAX_SHOWN - _SHOWN_END]}...{text[-_SHOWN_END:]}"
+    return f"'{''.join(c if c.isprintable() else ascii(c)[1:-1] for c in text)}'"
 
 
 def resolution(text: str) -> tuple[int, int]:
@@ -222,15 +268,14 @@ def whole_number(text: str, least: int, most: int) -> int:
     return int(text)
 
 
-def _check_visible(text: str) -> None:
+def _check_visible(text: str, way_out: str = "") -> None:
     if not text:
         raise ValueError("is empty")
     for character in text:
         noncharacter = ord(character) & 0xFFFE == 0xFFFE or 0xFDD0 <= ord(character) <= 0xFDEF  # noqa: PLR2004 - Unicode's own
         if noncharacter or unicodedata.category(character) in _UNSEEN:
             raise ValueError(
-                f"holds U+{ord(character):04X}, a character that cannot be seen or printed; "
-                "where it is part of a virtual machine's name, give `id` instead"
+                f"holds U+{ord(character):04X}, a character that cannot be seen or printed{way_out}"
             )
 
 
@@ -266,6 +311,6 @@ def _check_segment(name: str) -> None:
     if bad := sorted(set(name) & set('<>"|?*:')):
         raise ValueError(f"holds {' '.join(bad)}, which no Windows file name can")
     if name[-1] in " .":
-        raise ValueError(f"has a name that ends in a blank or a dot: {name!a}")
+        raise ValueError(f"has a name that ends in a blank or a dot: {show_text(name)}")
     if _DEVICE_NAME.fullmatch(name):
-        raise ValueError(f"holds {name!a}, the name of a Windows device")
+        raise ValueError(f"holds {show_text(name)}, the name of a Windows device")

@@ -21,7 +21,8 @@ def check(
     folder: Annotated[Path, typer.Argument(help="The folder of the script set.")],
 ) -> Result:
     """See that a script set is complete, unchanged and sound."""
-    from labkit.gpupv.script_set import check_set
+    from labkit import __version__
+    from labkit.gpupv.set_check import check_set
 
     report = check_set(folder)
 
@@ -30,13 +31,24 @@ def check(
             place = problem.path if problem.line is None else f"{problem.path}:{problem.line}"
             out.line(f"{out.style(place, 'bad')}: {problem.message}")
         count = f"{len(report.files)} files"
+        if not report.compared:
+            out.warning(
+                f"the set was made by labkit {report.version}; this is {__version__}, which can "
+                "compare it with the hashes in its own manifest only: to be sure, write it anew"
+            )
         if report.problems:
-            out.line(f"{count}, {len(report.problems)} problems")
+            number = len(report.problems)
+            out.line(f"{count}, {number} problem{'' if number == 1 else 's'}")
+        elif report.compared:
+            what = "complete, unchanged, ASCII, CRLF, well-formed"
+            out.line(out.style(f"{count}: {what}, labkit's own text", "good"))
         else:
-            out.line(out.style(f"{count}: complete, unchanged, ASCII, CRLF, well-formed", "good"))
+            out.line(f"{count}: as the manifest says, ASCII, CRLF, well-formed")
 
     data = {
         "files": [{"path": path, "sha256": digest} for path, digest in report.files.items()],
         "problems": [asdict(problem) for problem in report.problems],
+        "labkit_version": report.version,
+        "compared": report.compared,
     }
     return Result(data, text, ExitCode.NO if report.problems else ExitCode.OK)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labkit.cli.frame import Result
-from labkit.cli.gpupv.files import read_text
+from labkit.cli.gpupv.files import MissingFileError, read_text
 from labkit.cli.gpupv.reading import problems_result, read_spec
 from labkit.cli.gpupv.tool import gpupv as tool
 from labkit.errors import ExitCode, UsageError
@@ -17,14 +17,14 @@ from labkit.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from labkit.cli.output import Output, Style
     from labkit.gpupv.doctor import Finding
-    from labkit.gpupv.host import Host, HostGpu
+    from labkit.gpupv.host import Host, HostGpu, Machine
 
 _STYLES: dict[str, Style] = {"error": "bad", "warning": "warn", "note": "dim"}
 
 
 @tool.command(
     "labkit gpupv doctor host.json",
-    "labkit gpupv doctor host.json --plan gaming.toml",
+    "labkit gpupv doctor host.json --plan gpupv.toml",
     "labkit gpupv doctor --text pasted.txt",
 )
 def doctor(
@@ -38,7 +38,8 @@ def doctor(
         typer.Option(
             "--text",
             metavar="FILE",
-            help="Pasted output of Get-VMHostPartitionableGpu, Get-VMGpuPartitionAdapter, Get-VM.",
+            help="Pasted output of Get-VMHostPartitionableGpu, Get-VMGpuPartitionAdapter, Get-VM; "
+            "- reads standard input.",
         ),
     ] = None,
     plan: Annotated[
@@ -54,7 +55,7 @@ def doctor(
     if host_file is not None and text is None:
         host = read_host(read_text(host_file))
     elif text is not None and host_file is None:
-        host = read_listing(read_text(text))
+        host = read_listing(_pasted(text))
     else:
         raise UsageError(
             "doctor needs one of HOST.JSON and --text",
@@ -68,6 +69,7 @@ def doctor(
     problems = any(finding.severity != "note" for finding in findings)
     data = {
         "gpus": [_gpu_fields(gpu) for gpu in host.gpus or ()],
+        "machines": [_machine_fields(machine) for machine in host.machines or ()],
         "findings": [asdict(finding) for finding in findings],
     }
     return Result(
@@ -75,6 +77,19 @@ def doctor(
         lambda out: _show(out, host, findings),
         ExitCode.NO if problems else ExitCode.OK,
     )
+
+
+def _pasted(file: Path) -> str:
+    try:
+        return read_text(file)
+    except MissingFileError as error:
+        error.hint = "--text takes a file; an error message is for `labkit gpupv explain --text`"
+        raise
+
+
+def _machine_fields(machine: Machine) -> dict[str, Any]:
+    adapters = None if machine.adapters is None else len(machine.adapters)
+    return {"name": machine.name, "state": machine.state, "adapters": adapters}
 
 
 def _gpu_fields(gpu: HostGpu) -> dict[str, Any]:
@@ -90,6 +105,17 @@ def _gpu_fields(gpu: HostGpu) -> dict[str, Any]:
     }
 
 
+def _examined(machine: Machine) -> str:
+    """Say what of a virtual machine was looked at."""
+    state = machine.state or "state unknown"
+    if not machine.settings_known:
+        return f"{state}; its settings are not in the text"
+    if machine.adapters is None:
+        return f"{state}; whether it has a GPU is not in the text"
+    count = len(machine.adapters)
+    return f"{state}, {count or 'no'} GPU adapter{'' if count == 1 else 's'}"
+
+
 def _show(out: Output, host: Host, findings: tuple[Finding, ...]) -> None:
     for gpu in host.gpus or ():
         kind = ""
@@ -99,6 +125,8 @@ def _show(out: Output, host: Host, findings: tuple[Finding, ...]) -> None:
         out.line(f"{out.style(name, 'bold')}: {kind or 'its path is not in the text'}")
         if gpu.path:
             out.line(f"  {gpu.path.text}")
+    for machine in host.machines or ():
+        out.line(f"{out.style(machine.name, 'bold')}: {_examined(machine)}")
     for finding in findings:
         label = out.style(finding.severity, _STYLES[finding.severity])
         out.line(f"{label}: {finding.subject}: {finding.message} ({finding.code})")

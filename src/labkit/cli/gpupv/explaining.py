@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from labkit.cli.frame import Result
+from labkit.cli.gpupv.files import read_text
 from labkit.cli.gpupv.tool import gpupv as tool
 from labkit.errors import ExitCode, UsageError
 
@@ -26,7 +29,10 @@ def explain(
     ] = None,
     *,
     text: Annotated[
-        str | None, typer.Option("--text", metavar="TEXT", help="An error message, pasted.")
+        str | None,
+        typer.Option(
+            "--text", metavar="TEXT", help="An error message, pasted; - reads standard input."
+        ),
     ] = None,
     list_all: Annotated[bool, typer.Option("--list", help="Show every code.")] = False,
 ) -> Result:
@@ -42,7 +48,8 @@ def explain(
         failure = find_failure(code)
         return Result(_fields(failure), lambda out: _show(out, failure))
     if text is not None:
-        return _recognised(recognise(text))
+        found = recognise(read_text(Path("-")) if text == "-" else text)
+        return _recognised(found, _file_named(text))
     failures = list(load_failures().values())
     return Result(
         {"failures": [_fields(failure) for failure in failures]},
@@ -50,15 +57,29 @@ def explain(
     )
 
 
-def _recognised(found: tuple[Recognition, ...]) -> Result:
+def _file_named(text: str) -> str | None:
+    """Return the name of a file that `--text` seems to mean; it takes the message itself."""
+    try:
+        return text if text != "-" and Path(text).is_file() else None
+    except (OSError, ValueError):
+        return None
+
+
+def _recognised(found: tuple[Recognition, ...], file: str | None) -> Result:
     """Show what an error text means; the first match also stands at the top of the data."""
     matches: list[dict[str, Any]] = [
         {**_fields(r.failure), "numbers": dict(r.numbers), "advice": r.advice} for r in found
     ]
     if not matches:
+        hint = "labkit gpupv explain --list shows what is known"
+        if file:
+            hint = (
+                "--text takes the message itself, and this is the name of a file: "
+                f"labkit gpupv explain --text - < {shlex.quote(file)}"
+            )
         return Result(
-            {"code": None, "cause": None, "fix": None, "matches": []},
-            lambda out: out.line("not recognised; labkit gpupv explain --list shows what is known"),
+            {"code": None, "cause": None, "fix": None, "matches": [], "hint": hint},
+            lambda out: out.line(f"not recognised; {hint}"),
             ExitCode.NO,
         )
 

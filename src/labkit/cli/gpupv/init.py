@@ -9,7 +9,6 @@ import typer
 
 from labkit.cli.frame import Result
 from labkit.cli.gpupv.tool import gpupv as tool
-from labkit.errors import LabkitError, RefusedError
 
 
 @tool.command("labkit gpupv init", "labkit gpupv init -o gpupv.toml")
@@ -20,16 +19,11 @@ def init(
 ) -> Result:
     """Print a commented example specification."""
     from labkit.gpupv.assembly import example_text
+    from labkit.gpupv.script_set import write_new_file
 
     text = example_text()
-    if output is None:
+    if output is None or str(output) == "-":
         return Result({"specification": text}, lambda out: out.line(text.rstrip("\n")))
-    try:
-        with output.open("x", encoding="ascii", newline="\n") as file:
-            file.write(text)
-    except FileExistsError as error:
-        raise RefusedError(f"{output} exists already", hint="name another file with -o") from error
-    except OSError as error:
-        raise LabkitError(f"cannot write {output}: {error.strerror}") from error
+    write_new_file(output, text)
     data = {"path": output, "specification": text}
     return Result(data, lambda out: out.line(f"wrote {output}"))

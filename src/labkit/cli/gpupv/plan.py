@@ -81,6 +81,8 @@ def plan(
             "give a specification or the options of the quick form, one of the two",
             hint="`labkit gpupv init -o gpupv.toml` writes a specification to begin with",
         )
+    if str(output) == "-":
+        raise UsageError("the set is a folder of files, which standard output cannot hold")
     if output is None and not dry_run:
         raise UsageError(
             "there is no folder to write to", hint="add `-o DIR`, or `--dry-run` to look first"

@@ -28,17 +28,28 @@ Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
 
 function Get-PropertyValue {
-    # A property that this version of Windows may not have; $null where it is missing.
+    # A property that this version of Windows may not have; $null where it is missing. Said
+    # outright: what a function leaves out, ConvertTo-Json writes as {}.
     param([object]$InputObject, [string]$Name)
     if ($null -eq $InputObject) { return $null }
     $property = $InputObject.PSObject.Properties[$Name]
-    if ($null -ne $property) { $property.Value }
+    if ($null -eq $property) { return $null }
+    return $property.Value
 }
 
 function ConvertTo-Text {
     # Large numbers as text: many JSON readers round what is beyond 2^53.
     param([object]$Value)
-    if ($null -ne $Value) { "$Value" }
+    if ($null -eq $Value) { return $null }
+    return "$Value"
+}
+
+function ConvertTo-AsciiJson {
+    # The console writes in the code page of the machine: other characters as \uXXXX, as JSON may.
+    param([object]$Value)
+    $text = ConvertTo-Json -InputObject $Value -Depth 6
+    $escape = { param($Found) '\u{0:x4}' -f [int][char]$Found.Value }
+    [regex]::Replace($text, '[^\x00-\x7F]', $escape)
 }
 
 function Test-CommandName {
@@ -101,7 +112,7 @@ function Get-DeviceFact {
     $names = 'DEVPKEY_Device_DriverVersion', 'DEVPKEY_Device_Driver'
     $found = @{}
     foreach ($name in $names) {
-        $property = Get-PnpDeviceProperty -InstanceId $id -KeyName $name
+        $property = Get-PnpDeviceProperty -InstanceId $id -KeyName $name -ErrorAction SilentlyContinue
         $found[$name] = Get-PropertyValue -InputObject $property -Name 'Data'
     }
     $memory = $null
@@ -220,7 +231,7 @@ try {
     if (-not [Environment]::Is64BitProcess) {
         throw 'GPV-NOT-64BIT: run this in 64-bit PowerShell'
     }
-    $text = ConvertTo-Json -InputObject (Get-HostFact) -Depth 6
+    $text = ConvertTo-AsciiJson -Value (Get-HostFact)
     if ($Json) {
         Write-Output -InputObject $text
     } else {

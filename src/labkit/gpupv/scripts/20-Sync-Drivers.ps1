@@ -3,30 +3,46 @@
 #Requires -Modules Hyper-V
 <#
 .SYNOPSIS
-Copies the host's driver package of each card into the guest's disk.
+Copies the host's driver package of each card into the guest.
 
 .DESCRIPTION
-Changes files in the guest's disk, with the machine off: the whole package
-below Windows\System32\HostDriverStore, and the files that the driver's own
-CopyToVm lists and a short vendor table name in System32 and SysWOW64. A file
-that was there before is kept in HostDriverStore\labkit-backup. The manifest
-(path, size, SHA-256) is kept on both sides; what an earlier run copied and
-this one does not want any more is removed by it.
-Undo: 90-Rollback.ps1.
+Changes files of the guest: the whole package below
+Windows\System32\HostDriverStore, and the files that the driver's own
+CopyToVm lists and a short vendor table name in System32 and SysWOW64. Only
+what differs is copied; SHA-256 decides, and is compared again after the copy.
+A file that was there before is kept in HostDriverStore\labkit-backup. The
+manifest (path, size, SHA-256) is kept on both sides; what an earlier run
+copied and this one does not want any more is taken back by it.
+Undo: 90-Rollback.ps1, with either transport.
 Exit codes: 0 done or nothing to do, 1 failed, 2 problem found, nothing
-changed, 3 the guest's driver is stale (-CheckOnly).
+changed, 3 restart the guest (Direct), or the driver is stale (-CheckOnly).
+
+.PARAMETER Transport
+Offline (the default) mounts the disk of a machine that is off. Direct copies
+into a running guest by PowerShell Direct and asks for an administrator's
+account inside it; that also serves where BitLocker locks the disk.
 
 .PARAMETER CheckOnly
-Compares the host's packages with the manifest; mounts and changes nothing.
+Changes nothing. Offline compares the host's packages with the manifest and
+mounts nothing; Direct compares each file inside the guest.
 
 .PARAMETER Json
-Writes one JSON object instead of text.
+Writes one JSON object instead of text. The lines of -WhatIf are PowerShell's
+own; they come before it.
 
 .EXAMPLE
 powershell.exe -NoProfile -ExecutionPolicy Bypass -File .\20-Sync-Drivers.ps1 -CheckOnly
+
+.EXAMPLE
+powershell.exe -NoProfile -ExecutionPolicy Bypass -File .\20-Sync-Drivers.ps1 -Transport Direct
 #>
 [CmdletBinding(SupportsShouldProcess = $true, ConfirmImpact = 'High')]
-param([switch]$CheckOnly, [switch]$Json)
+param(
+    [ValidateSet('Offline', 'Direct')]
+    [string]$Transport = 'Offline',
+    [switch]$CheckOnly,
+    [switch]$Json
+)
 
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
@@ -41,9 +57,17 @@ $ErrorActionPreference = 'Stop'
 
 # labkit: include settings
 
-# labkit: include state
+# labkit: include folder
+
+# labkit: include store
 
 # labkit: include volume
+
+# labkit: include session
+
+# labkit: include direct
+
+# labkit: include guest
 
 # labkit: include manifest
 
@@ -67,132 +91,133 @@ function Confirm-PackageCurrent {
     }
 }
 
-function Read-TrustedManifest {
-    # The host's copy counts, and only while the guest still has the same one: a fresh Windows
-    # on the disk has none, and then nothing in it is ours.
-    param([object]$VM, [string]$Root)
-    $file = Get-ManifestFile -VM $VM
-    $guest = Resolve-GuestPath -Root $Root -Relative $script:GuestManifest
-    if (-not (Test-Path -LiteralPath $file) -or -not (Test-Path -LiteralPath $guest)) { return }
-    if ([System.IO.File]::ReadAllText($file) -ceq [System.IO.File]::ReadAllText($guest)) {
-        Read-JsonFile -Path $file
+function Get-FileFact {
+    # What the guest has to know of a source, and of an earlier copy, to judge its own file.
+    param([hashtable]$Rule, [object]$Entry)
+    $file = Get-Item -LiteralPath $Rule.Source -Force
+    $known = @()
+    $backup = ''
+    if ($null -ne $Entry) {
+        $known = @("$($Entry.sha256)", "$($Entry.before)")
+        $backup = "$($Entry.backup)"
+    }
+    @{
+        Path = $Rule.Path
+        Rule = $Rule.Rule
+        Known = $known
+        Backup = $backup
+        Size = [int64]$file.Length
+        Hash = (Get-FileHash -LiteralPath $Rule.Source -Algorithm SHA256 -ErrorAction Stop).Hash
+        Version = "$(Get-FileVersion -File $file)"
+        Ticks = [int64]$file.LastWriteTimeUtc.Ticks
     }
 }
 
-function Test-NewerFile {
-    # Programs and libraries by version; the rest, and equal versions, by time.
-    param([string]$Source, [string]$Target)
-    $new = Get-Item -LiteralPath $Source -Force
-    $old = Get-Item -LiteralPath $Target -Force
-    if ('.dll', '.exe' -contains $new.Extension) {
-        $newVersion = Get-FileVersion -File $new
-        $oldVersion = Get-FileVersion -File $old
-        if ($newVersion -ne $oldVersion) { return $newVersion -gt $oldVersion }
+function Get-CopyPlan {
+    # What is known of the guest, and for each wanted file what to do with it; changes nothing.
+    param([hashtable]$Volume, [object]$VM, [object[]]$Rules)
+    Write-Line -Text "comparing  $($VM.Name): $($Rules.Count) files, on both sides"
+    $manifest = Read-TrustedManifest -VM $VM -Volume $Volume
+    $old = @{}
+    $mark = [guid]::NewGuid().ToString()
+    if ($null -ne $manifest) {
+        $mark = "$($manifest.mark)"
+        foreach ($entry in @($manifest.files)) { $old[$entry.path] = $entry }
     }
-    $new.LastWriteTimeUtc -gt $old.LastWriteTimeUtc
+    $facts = @(foreach ($rule in $Rules) {
+        Get-FileFact -Rule $rule -Entry $old[$rule.Path]
+    })
+    $verdicts = @{}
+    $arguments = @{ Files = $facts }
+    $found = Invoke-GuestFunction -Volume $Volume -Name 'Compare-GuestFile' -Arguments $arguments
+    foreach ($verdict in @($found)) { $verdicts["$($verdict.Path)"] = $verdict }
+    @{ Mark = $mark; Old = $old; Facts = $facts; Verdicts = $verdicts }
 }
 
-function Get-FileVersion {
-    param([System.IO.FileInfo]$File)
-    $info = $File.VersionInfo
-    New-Object -TypeName System.Version -ArgumentList @(
-        $info.FileMajorPart, $info.FileMinorPart, $info.FileBuildPart, $info.FilePrivatePart
-    )
-}
-
-function Test-CopyNeeded {
-    param([hashtable]$Rule, [string]$Target, [string]$Hash, [bool]$Ours)
-    if (-not (Test-Path -LiteralPath $Target -PathType Leaf)) { return $true }
-    if ((Get-FileHash -LiteralPath $Target -Algorithm SHA256).Hash -eq $Hash) { return $false }
-    if ($Ours -or $Rule.Rule -eq 'package' -or $Rule.Rule -eq 'overwrite') { return $true }
-    Test-NewerFile -Source $Rule.Source -Target $Target
-}
-
-function Copy-WantedFile {
-    # Returns the file's entry in the manifest; nothing where the guest keeps its own file.
-    param([string]$Root, [hashtable]$Rule, [hashtable]$Old, [string]$Item)
-    $target = Resolve-GuestPath -Root $Root -Relative $Rule.Path
-    $hash = (Get-FileHash -LiteralPath $Rule.Source -Algorithm SHA256).Hash
-    $backup = Find-Backup -Root $Root -Path $Rule.Path
-    $ours = $Old.ContainsKey($Rule.Path) -or $backup -ne ''
-    if (Test-CopyNeeded -Rule $Rule -Target $target -Hash $hash -Ours $ours) {
-        if (-not $ours -and (Test-Path -LiteralPath $target -PathType Leaf)) {
-            $backup = "$script:BackupFolder\$($Rule.Path)"
-            Copy-GuestFile -Source $target -Target (Resolve-GuestPath -Root $Root -Relative $backup)
-        }
-        Copy-GuestFile -Source $Rule.Source -Target $target
-        if ((Get-FileHash -LiteralPath $target -Algorithm SHA256).Hash -ne $hash) {
-            throw "the copy of $($Rule.Path) differs from its source"
-        }
-        Add-Change -Item $Item -Setting $Rule.Path -Before 'absent or other' -After $Rule.Rule
-    } elseif (-not $ours -and $Rule.Rule -ne 'package') {
-        return
+function Get-PlannedEntry {
+    # The manifest's entry of a file that is, or is to become, ours; nothing for others.
+    param([hashtable]$Fact, [object]$Verdict)
+    $ours = [bool]$Verdict.Ours -or $Fact.Rule -eq 'package'
+    if ($Verdict.Action -eq 'keep' -or ($Verdict.Action -eq 'same' -and -not $ours)) { return }
+    $before = ''
+    if ($Verdict.Action -eq 'copy' -and $Verdict.Ours) { $before = "$($Verdict.Hash)" }
+    [ordered]@{
+        path = $Fact.Path
+        size = $Fact.Size
+        sha256 = $Fact.Hash
+        rule = $Fact.Rule
+        backup = "$($Verdict.Backup)"
+        before = $before
     }
-    $size = (Get-Item -LiteralPath $Rule.Source -Force).Length
-    [ordered]@{ path = $Rule.Path; size = $size; sha256 = $hash; rule = $Rule.Rule; backup = $backup }
-}
-
-function Find-Backup {
-    # A backup is there only if an earlier run replaced the file: the first one is kept.
-    param([string]$Root, [string]$Path)
-    $backup = "$script:BackupFolder\$Path"
-    $file = Resolve-GuestPath -Root $Root -Relative $backup
-    if (Test-Path -LiteralPath $file -PathType Leaf) { return $backup }
-    return ''
-}
-
-function Copy-GuestFile {
-    param([string]$Source, [string]$Target)
-    [void][System.IO.Directory]::CreateDirectory([System.IO.Path]::GetDirectoryName($Target))
-    Copy-Item -LiteralPath $Source -Destination $Target -Force
 }
 
 function Confirm-FreeSpace {
-    # What is to be copied at most, against what the guest's volume has left.
-    param([hashtable]$Volume, [object[]]$Rules)
+    param([hashtable]$Volume, [hashtable]$CopyPlan)
     $size = [decimal]0
-    foreach ($rule in $Rules) { $size += (Get-Item -LiteralPath $rule.Source -Force).Length }
-    $place = @{ DiskNumber = $Volume.Disk; PartitionNumber = $Volume.Partition }
-    $free = (Get-Partition @place | Get-Volume).SizeRemaining
-    if ($size -gt $free) {
-        throw "GPV-DISK-SPACE: the driver has $size bytes, the guest's volume $free left"
+    foreach ($fact in $CopyPlan.Facts) {
+        if ($CopyPlan.Verdicts[$fact.Path].Action -eq 'copy') { $size += $fact.Size }
     }
+    if ($size -gt $Volume.Free) {
+        throw "GPV-DISK-SPACE: $size bytes are to be copied, the guest's volume has $($Volume.Free)"
+    }
+    if ($size -gt 0) { Write-Line -Text "copying    $size bytes; this can take minutes" }
+}
+
+function Copy-WantedFile {
+    param([hashtable]$Volume, [string]$Source, [hashtable]$Fact, [object]$Verdict, [string]$Item)
+    $staged = Send-GuestFile -Volume $Volume -Source $Source
+    $wanted = @{
+        Path = $Fact.Path
+        Hash = $Fact.Hash
+        Ours = [bool]$Verdict.Ours
+        Backup = "$($Verdict.Backup)"
+    }
+    $arguments = @{ Staged = $staged; Wanted = $wanted }
+    Invoke-GuestFunction -Volume $Volume -Name 'Install-GuestFile' -Arguments $arguments
+    $before = 'the guest''s own, kept as a backup'
+    if ($Verdict.Ours) { $before = 'an earlier copy' }
+    if ("$($Verdict.Hash)" -eq '') { $before = 'absent' }
+    Add-Change -Item $Item -Setting $Fact.Path -Before $before -After $Fact.Rule
 }
 
 function Invoke-GuestCopy {
-    # The manifest is written also after an error: what was copied until then stays known.
+    # The manifest is written before the first copy: what a cut leaves behind stays known.
     param([hashtable]$Volume, [object]$VM, [object[]]$Packages, [object[]]$Rules)
-    $root = $Volume.Folder
-    $manifest = Read-TrustedManifest -VM $VM -Root $root
-    $old = @{}
-    if ($null -eq $manifest) {
-        Confirm-FreeSpace -Volume $Volume -Rules $Rules
-    } else {
-        foreach ($entry in @($manifest.files)) { $old[$entry.path] = $entry }
+    $start = $script:Changed.Count
+    $copy = Get-CopyPlan -Volume $Volume -VM $VM -Rules $Rules
+    Confirm-FreeSpace -Volume $Volume -CopyPlan $copy
+    $entries = @(foreach ($fact in $copy.Facts) {
+        Get-PlannedEntry -Fact $fact -Verdict $copy.Verdicts[$fact.Path]
+    })
+    $left = $copy.Old.Clone()
+    foreach ($entry in $entries) { $left.Remove($entry.path) }
+    $todo = @($copy.Facts | Where-Object -FilterScript {
+        $copy.Verdicts[$_.Path].Action -eq 'copy'
+    })
+    $manifest = @{ VM = $VM; Volume = $Volume; Mark = $copy.Mark }
+    if ($todo.Count -gt 0 -or $left.Count -gt 0) {
+        Save-DriverManifest @manifest -Packages @() -Files ($entries + @($left.Values))
     }
-    $left = $old.Clone()
-    $files = New-Object -TypeName System.Collections.ArrayList
-    $complete = @()
-    try {
-        foreach ($rule in $Rules) {
-            $entry = Copy-WantedFile -Root $root -Rule $rule -Old $old -Item $VM.Name
-            if ($null -eq $entry) { continue }
-            [void]$files.Add($entry)
-            $left.Remove($rule.Path)
-        }
-        foreach ($path in @($left.Keys)) {
-            Remove-GuestFile -Root $root -Entry $left[$path] -Item $VM.Name -Confirm:$false
-            $left.Remove($path)
-        }
-        $complete = $Packages
-    } finally {
-        $known = @($files) + @($left.Values)
-        Save-DriverManifest -VM $VM -Root $root -Packages $complete -Files $known
+    $sources = @{}
+    foreach ($rule in $Rules) { $sources[$rule.Path] = $rule.Source }
+    if ($todo.Count -gt 0) {
+        Invoke-GuestFunction -Volume $Volume -Name 'Add-WorkFolder' -Arguments @{}
     }
+    foreach ($fact in $todo) {
+        $arguments = @{ Fact = $fact; Verdict = $copy.Verdicts[$fact.Path]; Item = $VM.Name }
+        Copy-WantedFile -Volume $Volume -Source $sources[$fact.Path] @arguments
+    }
+    foreach ($entry in @($left.Values)) {
+        Undo-DriverFile -Volume $Volume -Entry $entry -Item $VM.Name
+    }
+    foreach ($entry in $entries) { $entry['before'] = '' }
+    Save-DriverManifest @manifest -Packages $Packages -Files $entries
+    Complete-GuestWork -Volume $Volume -Item $VM.Name -ChangesBefore $start
 }
 
 function Save-DriverManifest {
-    param([object]$VM, [string]$Root, [object[]]$Packages, [object[]]$Files)
+    # On the host first; the guest's copy carries the mark that ties the two together.
+    param([object]$VM, [hashtable]$Volume, [string]$Mark, [object[]]$Packages, [object[]]$Files)
     $known = @(foreach ($package in $Packages) {
         [ordered]@{
             folder = $package.Name
@@ -202,45 +227,120 @@ function Save-DriverManifest {
         }
     })
     $file = Get-ManifestFile -VM $VM
-    $value = [ordered]@{ plan = $Plan.Hash; packages = $known; files = $Files }
+    $value = [ordered]@{ plan = $Plan.Hash; mark = $Mark; packages = $known; files = @($Files) }
+    if (Test-SameManifest -File $file -Value $value -Volume $Volume) { return }
     Write-JsonFile -Path $file -Value $value
-    $guest = Resolve-GuestPath -Root $Root -Relative $script:GuestManifest
-    Copy-GuestFile -Source $file -Target $guest
+    $wanted = @{
+        Path = (Get-GuestManifest)
+        Hash = (Get-FileHash -LiteralPath $file -Algorithm SHA256 -ErrorAction Stop).Hash
+        Ours = $true
+        Backup = ''
+    }
+    Invoke-GuestFunction -Volume $Volume -Name 'Add-WorkFolder' -Arguments @{}
+    $arguments = @{ Staged = (Send-GuestFile -Volume $Volume -Source $file); Wanted = $wanted }
+    Invoke-GuestFunction -Volume $Volume -Name 'Install-GuestFile' -Arguments $arguments
+}
+
+function Test-SameManifest {
+    # Then there is nothing to write: a second run changes no file at all.
+    param([string]$File, [object]$Value, [hashtable]$Volume)
+    if (-not (Test-Path -LiteralPath $File -PathType Leaf)) { return $false }
+    $text = ConvertTo-Json -InputObject $Value -Depth 6
+    if ([System.IO.File]::ReadAllText($File) -cne $text) { return $false }
+    $arguments = @{ Relative = (Get-GuestManifest) }
+    $there = Invoke-GuestFunction -Volume $Volume -Name 'Read-GuestText' -Arguments $arguments
+    "$there" -ceq $text
+}
+
+function Confirm-GuestCurrent {
+    # By the SHA-256 of each file inside the running guest.
+    param([hashtable]$Volume, [object]$VM, [object[]]$Rules)
+    $copy = Get-CopyPlan -Volume $Volume -VM $VM -Rules $Rules
+    $stale = @($copy.Verdicts.Values | Where-Object -FilterScript { $_.Action -eq 'copy' })
+    if ($stale.Count -eq 0) {
+        Add-Unchanged -Item $VM.Name -Setting 'driver' -Value "$($Rules.Count) files as on the host"
+        return
+    }
+    $message = "$($stale.Count) of $($Rules.Count) files differ or are missing"
+    Add-ManualStep -Item $VM.Name -Message "$message; run this without -CheckOnly"
+}
+
+function Format-Copy {
+    # The packages by name, and each file that is to be in the guest's own folders.
+    param([object[]]$Packages, [object[]]$Rules, [string]$Place)
+    $names = @($Packages | ForEach-Object -Process { $_.Name }) -join ', '
+    $outside = @($Rules | Where-Object -FilterScript { $_.Rule -ne 'package' })
+    $paths = @($outside | ForEach-Object -Process { $_.Path }) -join ', '
+    $text = "copy what differs of the $($Rules.Count - $outside.Count) files of $names"
+    if ($paths) { $text += ", and of $paths," }
+    "$text into $Place; take back what an earlier run copied and this one does not want"
 }
 
 function Sync-GuestDriver {
     [CmdletBinding(SupportsShouldProcess = $true, ConfirmImpact = 'High')]
-    param([object]$VM, [string]$Vhdx, [object[]]$Packages)
-    $rules = @(foreach ($package in $Packages) { Get-WantedFile -Package $package })
-    $names = @($Packages | ForEach-Object -Process { $_.Name }) -join ', '
-    $action = "copy what differs of $($rules.Count) files ($names) into $Vhdx"
-    if (-not $PSCmdlet.ShouldProcess($VM.Name, $action)) { return }
-    $volume = Mount-GuestVolume -Path $Vhdx
+    param([hashtable]$Target)
+    $vm = $Target.VM
+    $packages = $Target.Packages
+    $rules = @(Get-WantedFile -Packages $packages)
+    if ($CheckOnly) {
+        Confirm-GuestCurrent -Volume $Target.Volume -VM $vm -Rules $rules
+        return
+    }
+    $place = $Target.Vhdx
+    if ($null -ne $Target.Volume) { $place = 'the running guest' }
+    $action = Format-Copy -Packages $packages -Rules $rules -Place $place
+    if (-not $PSCmdlet.ShouldProcess($vm.Name, $action)) { return }
+    if ($null -ne $Target.Volume) {
+        Invoke-GuestCopy -Volume $Target.Volume -VM $vm -Packages $packages -Rules $rules
+        return
+    }
+    $volume = Mount-GuestVolume -Path $Target.Vhdx
     try {
-        Invoke-GuestCopy -Volume $volume -VM $VM -Packages $Packages -Rules $rules
+        Invoke-GuestCopy -Volume $volume -VM $vm -Packages $packages -Rules $rules
     } finally {
         Dismount-GuestVolume -Volume $volume
     }
 }
 
+function Confirm-Transport {
+    # Off and with its own disk for the one, running for the other; -CheckOnly mounts nothing.
+    param([object]$VM, [hashtable]$Machine)
+    if ($Transport -eq 'Direct') {
+        Confirm-MachineRunning -VM $VM
+    } elseif (-not $CheckOnly) {
+        Confirm-MachineOff -VM $VM
+        Confirm-MachineDisk -VM $VM -Vhdx $Machine.Vhdx
+    }
+}
+
 function Invoke-DriverSync {
+    # Everything is looked at, and every guest is reached, before anything is changed.
     $ready = @(foreach ($machine in $Plan.Machines) {
         $vm = Find-PlanMachine -Machine $machine
         $gpus = @(Resolve-PlanGpu -Machine $machine)
         if ($null -eq $vm) { continue }
-        if (-not $CheckOnly) {
-            Confirm-MachineOff -VM $vm
-            Confirm-MachineDisk -VM $vm -Vhdx $machine.Vhdx
-        }
-        $packages = @(foreach ($gpu in $gpus) { Get-DriverPackage -InstancePath $gpu.Name })
-        @{ VM = $vm; Vhdx = $machine.Vhdx; Packages = $packages }
+        Confirm-Transport -VM $vm -Machine $machine
+        $packages = @(foreach ($gpu in $gpus) {
+            $package = Get-DriverPackage -InstancePath $gpu.Name
+            $package
+            Find-CompanionPackage -Package $package
+        })
+        $target = @{ VM = $vm; Vhdx = $machine.Vhdx; Packages = $packages; Volume = $null }
+        $target.User = "$($machine.GuestUser)"
+        $target
     })
     if ($script:Problems.Count -gt 0) { return }
+    if ($Transport -eq 'Direct') {
+        foreach ($item in $ready) {
+            $item.Volume = Connect-GuestVolume -VM $item.VM -User $item.User
+        }
+        if ($script:Problems.Count -gt 0) { return }
+    }
     foreach ($item in $ready) {
-        if ($CheckOnly) {
+        if ($CheckOnly -and $Transport -eq 'Offline') {
             Confirm-PackageCurrent -VM $item.VM -Packages $item.Packages
         } else {
-            Sync-GuestDriver -VM $item.VM -Vhdx $item.Vhdx -Packages $item.Packages
+            Sync-GuestDriver -Target $item
         }
     }
 }
@@ -248,11 +348,14 @@ function Invoke-DriverSync {
 $exitCode = 1
 try {
     Confirm-WideProcess
+    Confirm-StateFolder
     Invoke-DriverSync
     $exitCode = Get-ReportExitCode
 } catch {
     Add-Failure -ErrorRecord $_
+    $exitCode = Get-FailureExitCode
 } finally {
+    Disconnect-Guest
     Write-Report -Script '20-Sync-Drivers' -ExitCode $exitCode
 }
 exit $exitCode

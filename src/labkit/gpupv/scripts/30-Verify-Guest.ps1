@@ -61,7 +61,10 @@ function Confirm-DriverFile {
         if (-not (Test-Path -LiteralPath $path -PathType Leaf)) {
             $message = "$($entry.path) is missing"
             Add-Problem -Code 'GPV-DRIVER-STALE' -Field 'guest' -Message $message
-        } elseif ((Get-FileHash -LiteralPath $path -Algorithm SHA256).Hash -ne $entry.sha256) {
+            continue
+        }
+        $hash = (Get-FileHash -LiteralPath $path -Algorithm SHA256 -ErrorAction Stop).Hash
+        if ($hash -ne $entry.sha256) {
             $message = "$($entry.path) is not the file that was copied"
             Add-Problem -Code 'GPV-DRIVER-STALE' -Field 'guest' -Message $message
         } else {
@@ -83,6 +86,7 @@ try {
     $exitCode = Get-ReportExitCode
 } catch {
     Add-Failure -ErrorRecord $_
+    $exitCode = Get-FailureExitCode
 } finally {
     Write-Report -Script '30-Verify-Guest' -ExitCode $exitCode
 }

@@ -6,6 +6,8 @@
 Compares the virtual machines with the plan, from the host.
 
 .DESCRIPTION
+Every setting of the plan, its disk and cards, and what it does not name: other
+adapters, checkpoints. Run 40-Display first where the plan gives a resolution.
 Changes nothing, so there is nothing to undo. With -InGuest it also asks for
 the guest's credential and looks at the card inside the running guest.
 Exit codes: 0 as planned, 1 failed, 2 something differs.
@@ -35,6 +37,10 @@ $ErrorActionPreference = 'Stop'
 
 # labkit: include settings
 
+# labkit: include server
+
+# labkit: include session
+
 # -- This script
 
 function Confirm-Setting {
@@ -47,8 +53,9 @@ function Confirm-Setting {
 }
 
 function Confirm-PlanAdapter {
-    param([object]$VM, [object[]]$Gpus)
+    param([object]$VM, [hashtable]$Machine, [object[]]$Gpus)
     $adapters = @(Get-VMGpuPartitionAdapter -VM $VM)
+    Confirm-OtherAdapter -VM $VM -Gpus $Gpus -Adapters $adapters
     foreach ($gpu in $Gpus) {
         $present = @()
         if ($adapters.Count -gt 0) {
@@ -56,6 +63,9 @@ function Confirm-PlanAdapter {
         }
         if ($present.Count -gt 0) {
             Add-Unchanged -Item $VM.Name -Setting 'GPU adapter' -Value $gpu.Name
+            if ($null -eq $Machine.Percent) { continue }
+            $values = Get-PartitionValue -Gpu $gpu -Percent $Machine.Percent
+            Confirm-Setting -Actual $present[0] -Wanted $values -Item $VM.Name
         } else {
             $message = "it has no adapter for $($gpu.Name); run 10-Apply.ps1"
             Add-Problem -Code 'GPV-ADAPTER-MISSING' -Field $VM.Name -Message $message
@@ -63,12 +73,21 @@ function Confirm-PlanAdapter {
     }
 }
 
+function Confirm-AllowedPolicy {
+    if (-not $Plan.AllowPolicy) { return }
+    foreach ($name in @(Find-RefusingPolicy)) {
+        $message = "$name is not 0, which the plan asks for; run 10-Apply.ps1"
+        Add-Problem -Code 'GPV-POLICY' -Field 'host' -Message $message
+    }
+}
+
 function Confirm-GuestGpu {
     # The guest's adapter is Microsoft's 1414/008E; error code 0 means that it works.
     param([object]$VM, [string]$User)
-    $credential = Get-Credential -UserName $User -Message "account inside $($VM.Name)"
+    $session = Connect-GuestSession -VM $VM -User $User
+    if ($null -eq $session) { return }
     $look = { Get-CimInstance -ClassName Win32_VideoController }
-    $seen = @(Invoke-Command -VMId $VM.Id -Credential $credential -ScriptBlock $look)
+    $seen = @(Invoke-Command -Session $session -ScriptBlock $look -ErrorAction Stop)
     $shared = 'PCI\VEN_1414&DEV_008E*'
     $cards = @($seen | Where-Object -FilterScript { $_.PNPDeviceID -like $shared })
     if ($cards.Count -eq 0) {
@@ -86,6 +105,7 @@ function Confirm-GuestGpu {
 }
 
 function Invoke-HostVerification {
+    Confirm-AllowedPolicy
     foreach ($machine in $Plan.Machines) {
         $vm = Find-PlanMachine -Machine $machine
         if ($null -eq $vm) { continue }
@@ -98,8 +118,19 @@ function Invoke-HostVerification {
         Confirm-Setting -Actual $processor -Wanted $wanted -Item $name
         $video = Get-VMVideo -VM $vm
         Confirm-Setting -Actual $video -Wanted (Get-WantedVideo -Machine $machine) -Item $name
-        Confirm-PlanAdapter -VM $vm -Gpus @(Resolve-PlanGpu -Machine $machine)
-        if ($InGuest) { Confirm-GuestGpu -VM $vm -User "$($machine.GuestUser)" }
+        if ($null -ne $machine.HighMmioBaseMb) {
+            $wanted = @{ HighMmioGapBase = $machine.HighMmioBaseMb }
+            Confirm-Setting -Actual (Get-GapSetting -VM $vm) -Wanted $wanted -Item $name
+        }
+        $gpus = @(Resolve-PlanGpu -Machine $machine)
+        Confirm-PlanAdapter -VM $vm -Machine $machine -Gpus $gpus
+        Confirm-MachineDisk -VM $vm -Vhdx $machine.Vhdx
+        if (-not $InGuest) { continue }
+        if ("$($vm.State)" -eq 'Running') {
+            Confirm-GuestGpu -VM $vm -User "$($machine.GuestUser)"
+        } else {
+            Confirm-MachineRunning -VM $vm
+        }
     }
 }
 
@@ -110,7 +141,9 @@ try {
     $exitCode = Get-ReportExitCode
 } catch {
     Add-Failure -ErrorRecord $_
+    $exitCode = Get-FailureExitCode
 } finally {
+    Disconnect-Guest
     Write-Report -Script '31-Verify-Host' -ExitCode $exitCode
 }
 exit $exitCode

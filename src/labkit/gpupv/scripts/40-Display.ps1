@@ -16,7 +16,8 @@ Exit codes: 0 done or nothing to do, 1 failed, 2 problem found, nothing
 changed.
 
 .PARAMETER Json
-Writes one JSON object instead of text.
+Writes one JSON object instead of text. The lines of -WhatIf are PowerShell's
+own; they come before it.
 
 .EXAMPLE
 powershell.exe -NoProfile -ExecutionPolicy Bypass -File .\40-Display.ps1 -WhatIf
@@ -37,6 +38,10 @@ $ErrorActionPreference = 'Stop'
 
 # labkit: include settings
 
+# labkit: include folder
+
+# labkit: include store
+
 # labkit: include state
 
 # -- This script
@@ -48,10 +53,11 @@ function Set-PlanVideo {
     $actual = Get-VMVideo -VM $VM
     $wanted = Get-WantedVideo -Machine $Machine
     $different = Compare-Setting -Actual $actual -Wanted $wanted -Item $VM.Name
-    if ($different.Count -eq 0) { return }
+    if (@($different.Keys).Count -eq 0) { return }
     $text = Format-Change -Actual $actual -Different $different
     if (-not $PSCmdlet.ShouldProcess($VM.Name, "video: $text")) { return }
     $before = Get-ValueOfEach -Actual $actual -Name @($different.Keys)
+    Save-AppliedValue -VM $VM -Group 'Video' -Values $different
     Set-VMVideo -VM $VM @wanted
     Add-ChangeOfEach -Item $VM.Name -Before $before -Different $different
 }
@@ -74,10 +80,12 @@ function Invoke-Display {
 $exitCode = 1
 try {
     Confirm-WideProcess
+    Confirm-StateFolder
     Invoke-Display
     $exitCode = Get-ReportExitCode
 } catch {
     Add-Failure -ErrorRecord $_
+    $exitCode = Get-FailureExitCode
 } finally {
     Write-Report -Script '40-Display' -ExitCode $exitCode
 }

@@ -8,14 +8,16 @@ Creates the virtual machines that the plan asks for.
 .DESCRIPTION
 Changes: a new virtual machine of generation 2 with its disk, a TPM, Secure
 Boot with the Windows template and the installation image in its DVD drive.
-A machine that exists is left alone; so is a disk that exists.
+A machine that exists is left alone; so is a disk that exists. Only a machine
+whose creation was cut is finished, also by a second run.
 Undo: delete the machine in Hyper-V Manager, then its disk.
 The card comes later, with 10-Apply, when Windows is installed.
 Exit codes: 0 nothing to do, 1 failed, 2 problem found, 3 created: install
 Windows by hand next.
 
 .PARAMETER Json
-Writes one JSON object instead of text.
+Writes one JSON object instead of text. The lines of -WhatIf are PowerShell's
+own; they come before it.
 
 .EXAMPLE
 powershell.exe -NoProfile -ExecutionPolicy Bypass -File .\05-New-VM.ps1 -WhatIf
@@ -28,7 +30,7 @@ $ErrorActionPreference = 'Stop'
 
 $Plan = @{
     Tool = 'labkit 0.1.0'
-    Hash = 'd0016b850a0b2585459ed05e0bd655328aaec269717a2124c176fa71d567d330'
+    Hash = '33d5d17abae078041650820a3225ace83d68908bd8e763f2c63d3d25bfc25565'
     Name = 'lab'
     AllowPolicy = $false
     Machines = @(
@@ -45,6 +47,7 @@ $Plan = @{
             ProcessorCount = 8
             LowMmioBytes = 1073741824
             HighMmioBytes = 34359738368
+            HighMmioBaseMb = $null
             StopAction = 'ShutDown'
             Width = 2560
             Height = 1440
@@ -65,6 +68,7 @@ $Plan = @{
             ProcessorCount = 4
             LowMmioBytes = 1073741824
             HighMmioBytes = 34359738368
+            HighMmioBaseMb = $null
             StopAction = 'ShutDown'
             Width = $null
             Height = $null
@@ -86,6 +90,7 @@ $script:Changed = New-Object -TypeName System.Collections.ArrayList
 $script:Unchanged = New-Object -TypeName System.Collections.ArrayList
 $script:Problems = New-Object -TypeName System.Collections.ArrayList
 $script:ManualSteps = New-Object -TypeName System.Collections.ArrayList
+$script:Notes = New-Object -TypeName System.Collections.ArrayList
 
 function Write-Line {
     param([string]$Text)
@@ -122,16 +127,37 @@ function Add-ManualStep {
 function Add-Failure {
     param([System.Management.Automation.ErrorRecord]$ErrorRecord)
     $place = "line $($ErrorRecord.InvocationInfo.ScriptLineNumber)"
-    Add-Problem -Code 'GPV-FAILED' -Field $place -Message $ErrorRecord.Exception.Message
-    if ($script:Changed.Count -gt 0) {
-        Write-Line -Text 'what is listed as changed above stays changed; 90-Rollback.ps1 undoes it'
+    $code = 'GPV-FAILED'
+    $message = $ErrorRecord.Exception.Message
+    if ($message -cmatch '^(GPV-[A-Z0-9-]+): (?s)(.*)$') {
+        $code = $Matches[1]
+        $message = $Matches[2]
     }
+    Add-Problem -Code $code -Field $place -Message $message
+    if ($script:Changed.Count -gt 0) {
+        Write-Line -Text 'what is listed as changed above stays so; this script can be run again'
+    }
+}
+
+function Get-FailureExitCode {
+    # A failure with a code of its own, before any change, is a problem that was found in time.
+    $last = $script:Problems[$script:Problems.Count - 1]
+    if ($last.code -ne 'GPV-FAILED' -and $script:Changed.Count -eq 0) { return 2 }
+    return 1
 }
 
 function Get-ReportExitCode {
     if ($script:Problems.Count -gt 0) { return 2 }
     if ($script:ManualSteps.Count -gt 0) { return 3 }
     return 0
+}
+
+function ConvertTo-AsciiJson {
+    # The console writes in the code page of the machine: other characters as \uXXXX, as JSON may.
+    param([object]$Value)
+    $text = ConvertTo-Json -InputObject $Value -Depth 6
+    $escape = { param($Found) '\u{0:x4}' -f [int][char]$Found.Value }
+    [regex]::Replace($text, '[^\x00-\x7F]', $escape)
 }
 
 function Write-Report {
@@ -146,10 +172,11 @@ function Write-Report {
         changed = @($script:Changed)
         unchanged = @($script:Unchanged)
         problems = @($script:Problems)
+        notes = @($script:Notes)
         manual = @($script:ManualSteps)
         exit = $ExitCode
     }
-    Write-Output -InputObject (ConvertTo-Json -InputObject $report -Depth 6)
+    Write-Output -InputObject (ConvertTo-AsciiJson -Value $report)
 }
 
 function Confirm-WideProcess {
@@ -159,17 +186,91 @@ function Confirm-WideProcess {
     }
 }
 
+# -- Virtual machines: exactly one for each entry of the plan, never a wildcard
+
+function Confirm-MachineOff {
+    param([object]$VM)
+    if ("$($VM.State)" -ne 'Off') {
+        $message = "it is $($VM.State); shut it down, and delete a saved state"
+        Add-Problem -Code 'GPV-VM-NOT-OFF' -Field $VM.Name -Message $message
+    }
+}
+
+# -- Where states, manifests and marks are kept: for administrators alone, since all obey them
+
+$script:StateFolder = Join-Path -Path $env:ProgramData -ChildPath 'labkit\gpupv'
+
+function Get-MarkFile {
+    # Of a machine that 05-New-VM has made, and not yet finished.
+    param([object]$VM)
+    Join-Path -Path $script:StateFolder -ChildPath "$($VM.Id).new.json"
+}
+
+function Confirm-StateFolder {
+    # Anybody may make folders in ProgramData; what lies in somebody else's is not obeyed.
+    $trusted = 'S-1-5-18', 'S-1-5-32-544'
+    foreach ($folder in [System.IO.Path]::GetDirectoryName($script:StateFolder), $script:StateFolder) {
+        if (-not (Test-Path -LiteralPath $folder)) { return }
+        $link = (Get-Item -LiteralPath $folder -Force).Attributes -band
+            [System.IO.FileAttributes]::ReparsePoint
+        $type = [System.Security.Principal.SecurityIdentifier]
+        $owner = (Get-Acl -LiteralPath $folder).GetOwner($type).Value
+        if ($link -or $trusted -notcontains $owner) {
+            throw "GPV-STATE-FOLDER: $folder is a link, or belongs to $owner, no administrator"
+        }
+    }
+}
+
+# -- Writing there
+
+function Protect-StateFolder {
+    # Full control for the system and administrators, nothing for others, nothing inherited.
+    $sections = [System.Security.AccessControl.AccessControlSections]'Owner, Group, Access'
+    $rules = 'O:BAG:BAD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)'
+    Confirm-StateFolder
+    foreach ($folder in [System.IO.Path]::GetDirectoryName($script:StateFolder), $script:StateFolder) {
+        [void][System.IO.Directory]::CreateDirectory($folder)
+        if ((Get-Acl -LiteralPath $folder).AreAccessRulesProtected) { continue }
+        $security = New-Object -TypeName System.Security.AccessControl.DirectorySecurity
+        $security.SetSecurityDescriptorSddlForm($rules, $sections)
+        Set-Acl -LiteralPath $folder -AclObject $security -Confirm:$false
+    }
+}
+
+function Write-JsonFile {
+    # Written beside and renamed, so that a cut leaves the old file or the new one, whole.
+    param([string]$Path, [object]$Value)
+    Protect-StateFolder
+    $text = ConvertTo-Json -InputObject $Value -Depth 6
+    $bytes = [System.Text.Encoding]::UTF8.GetBytes($text)
+    $new = "$Path.new"
+    $stream = [System.IO.File]::Create($new)
+    try {
+        $stream.Write($bytes, 0, $bytes.Length)
+        $stream.Flush($true)
+    } finally {
+        $stream.Dispose()
+    }
+    if (Test-Path -LiteralPath $Path) {
+        [System.IO.File]::Replace($new, $Path, [NullString]::Value)
+    } else {
+        [System.IO.File]::Move($new, $Path)
+    }
+}
+
 # -- This script
 
 function Confirm-Ingredient {
     # Everything that creation needs, seen before the first change.
-    param([hashtable]$Machine)
+    param([hashtable]$Machine, [object]$VM)
     $new = $Machine.Create
     if (-not (Test-Path -LiteralPath $new.Iso -PathType Leaf)) {
         $message = "there is no installation image $($new.Iso)"
         Add-Problem -Code 'GPV-NEW-ISO' -Field $Machine.Name -Message $message
     }
-    if (Test-Path -LiteralPath $Machine.Vhdx) {
+    if ($null -ne $VM) {
+        Confirm-MachineOff -VM $VM
+    } elseif (Test-Path -LiteralPath $Machine.Vhdx) {
         $message = "the disk $($Machine.Vhdx) exists already; it is not overwritten"
         Add-Problem -Code 'GPV-NEW-DISK' -Field $Machine.Name -Message $message
     }
@@ -182,6 +283,7 @@ function Confirm-Ingredient {
 }
 
 function New-PlanMachine {
+    # Marked at once: what a cut leaves behind is finished by the next run.
     [CmdletBinding(SupportsShouldProcess = $true, ConfirmImpact = 'High')]
     param([hashtable]$Machine)
     if (-not $PSCmdlet.ShouldProcess($Machine.Name, 'create this virtual machine')) { return }
@@ -192,12 +294,26 @@ function New-PlanMachine {
         NewVHDPath = $Machine.Vhdx
         NewVHDSizeBytes = $Machine.Create.VhdBytes
     }
+    # Before, since a machine that cannot be marked would never be finished.
+    Protect-StateFolder
+    [void][System.IO.Directory]::CreateDirectory([System.IO.Path]::GetDirectoryName($Machine.Vhdx))
     $vm = New-VM @arguments
+    Write-JsonFile -Path (Get-MarkFile -VM $vm) -Value @{ Name = $vm.Name }
     Add-Change -Item $vm.Name -Setting 'virtual machine' -Before 'none' -After "$($vm.Id)"
-    Set-NewHardware -VM $vm -Machine $Machine
-    Connect-NewNetwork -VM $vm -Name $Machine.Create.Switch
-    Set-NewFirmware -VM $vm -Iso $Machine.Create.Iso
-    Add-ManualStep -Item $vm.Name -Message 'start it, install Windows, update it, shut it down'
+    Complete-NewMachine -VM $vm -Machine $Machine -Confirm:$false
+}
+
+function Complete-NewMachine {
+    # Each step looks first what is there, so that it can be taken again.
+    [CmdletBinding(SupportsShouldProcess = $true, ConfirmImpact = 'High')]
+    param([object]$VM, [hashtable]$Machine)
+    $action = 'set its memory, processors, checkpoints, switch, TPM, Secure Boot and DVD'
+    if (-not $PSCmdlet.ShouldProcess($VM.Name, $action)) { return }
+    Set-NewHardware -VM $VM -Machine $Machine
+    Connect-NewNetwork -VM $VM -Name $Machine.Create.Switch
+    Set-NewFirmware -VM $VM -Iso $Machine.Create.Iso
+    Remove-Item -LiteralPath (Get-MarkFile -VM $VM) -Force
+    Add-ManualStep -Item $VM.Name -Message 'start it, install Windows, update it, shut it down'
 }
 
 function Set-NewHardware {
@@ -221,51 +337,74 @@ function Connect-NewNetwork {
     # By object: a switch's name with brackets in it would be a wildcard.
     param([object]$VM, [string]$Name)
     if (-not $Name) { return }
-    $switch = Get-VMSwitch | Where-Object -FilterScript { $_.Name -ceq $Name }
-    Get-VMNetworkAdapter -VM $VM | Connect-VMNetworkAdapter -VMSwitch $switch
+    $network = Get-VMSwitch | Where-Object -FilterScript { $_.Name -ceq $Name }
+    Get-VMNetworkAdapter -VM $VM | Connect-VMNetworkAdapter -VMSwitch $network
     Add-Change -Item $VM.Name -Setting 'switch' -Before 'none' -After $Name
 }
 
 function Set-NewFirmware {
-    # A key protector is made here and only here: a second one would lose what the TPM holds.
+    # A key protector is made only while there is no TPM: a second one would lose what it holds.
     [CmdletBinding(SupportsShouldProcess = $true)]
     param([object]$VM, [string]$Iso)
     if (-not $PSCmdlet.ShouldProcess($VM.Name, 'set TPM, Secure Boot and DVD')) { return }
-    Set-VMKeyProtector -VM $VM -NewLocalKeyProtector
-    Enable-VMTPM -VM $VM
-    $dvd = Add-VMDvdDrive -VM $VM -Path $Iso -Passthru
-    $firmware = @{
-        VM = $VM
-        EnableSecureBoot = 'On'
-        SecureBootTemplate = 'MicrosoftWindows'
-        FirstBootDevice = $dvd
+    $firmware = @{ VM = $VM }
+    $present = Get-VMFirmware -VM $VM
+    if ("$($present.SecureBoot)" -ne 'On') { $firmware.EnableSecureBoot = 'On' }
+    if ("$($present.SecureBootTemplate)" -ne 'MicrosoftWindows') {
+        $firmware.SecureBootTemplate = 'MicrosoftWindows'
     }
+    if (-not (Get-VMSecurity -VM $VM).TpmEnabled) {
+        Set-VMKeyProtector -VM $VM -NewLocalKeyProtector
+        Enable-VMTPM -VM $VM
+    }
+    $drives = @(Get-VMDvdDrive -VM $VM | Where-Object -FilterScript { $_.Path -eq $Iso })
+    if ($drives.Count -eq 0) { $drives = @(Add-VMDvdDrive -VM $VM -Path $Iso -Passthru) }
+    $firmware.FirstBootDevice = $drives[0]
     Set-VMFirmware @firmware
     Add-Change -Item $VM.Name -Setting 'firmware' -Before 'default' -After 'TPM, Secure Boot, DVD first'
 }
 
-function Invoke-NewMachine {
-    $missing = @(foreach ($machine in $Plan.Machines) {
+function Find-NewMachine {
+    # Those to be created, and those whose creation was cut.
+    foreach ($machine in $Plan.Machines) {
         if ($null -eq $machine.Create) { continue }
         $existing = @(Get-VM | Where-Object -FilterScript { $_.Name -ceq $machine.Name })
-        if ($existing.Count -gt 0) {
-            Add-Unchanged -Item $machine.Name -Setting 'virtual machine' -Value 'exists'
-        } else {
-            Confirm-Ingredient -Machine $machine
-            $machine
+        if ($existing.Count -eq 0) {
+            @{ Machine = $machine; VM = $null }
+            continue
         }
-    })
+        $cut = @($existing | Where-Object -FilterScript {
+            Test-Path -LiteralPath (Get-MarkFile -VM $_)
+        })
+        if ($cut.Count -eq 0) {
+            Add-Unchanged -Item $machine.Name -Setting 'virtual machine' -Value 'exists'
+        }
+        foreach ($vm in $cut) { @{ Machine = $machine; VM = $vm } }
+    }
+}
+
+function Invoke-NewMachine {
+    $todo = @(Find-NewMachine)
+    foreach ($item in $todo) { Confirm-Ingredient -Machine $item.Machine -VM $item.VM }
     if ($script:Problems.Count -gt 0) { return }
-    foreach ($machine in $missing) { New-PlanMachine -Machine $machine }
+    foreach ($item in $todo) {
+        if ($null -eq $item.VM) {
+            New-PlanMachine -Machine $item.Machine
+        } else {
+            Complete-NewMachine -VM $item.VM -Machine $item.Machine
+        }
+    }
 }
 
 $exitCode = 1
 try {
     Confirm-WideProcess
+    Confirm-StateFolder
     Invoke-NewMachine
     $exitCode = Get-ReportExitCode
 } catch {
     Add-Failure -ErrorRecord $_
+    $exitCode = Get-FailureExitCode
 } finally {
     Write-Report -Script '05-New-VM' -ExitCode $exitCode
 }

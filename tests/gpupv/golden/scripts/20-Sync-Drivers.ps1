@@ -3,37 +3,53 @@
 #Requires -Modules Hyper-V
 <#
 .SYNOPSIS
-Copies the host's driver package of each card into the guest's disk.
+Copies the host's driver package of each card into the guest.
 
 .DESCRIPTION
-Changes files in the guest's disk, with the machine off: the whole package
-below Windows\System32\HostDriverStore, and the files that the driver's own
-CopyToVm lists and a short vendor table name in System32 and SysWOW64. A file
-that was there before is kept in HostDriverStore\labkit-backup. The manifest
-(path, size, SHA-256) is kept on both sides; what an earlier run copied and
-this one does not want any more is removed by it.
-Undo: 90-Rollback.ps1.
+Changes files of the guest: the whole package below
+Windows\System32\HostDriverStore, and the files that the driver's own
+CopyToVm lists and a short vendor table name in System32 and SysWOW64. Only
+what differs is copied; SHA-256 decides, and is compared again after the copy.
+A file that was there before is kept in HostDriverStore\labkit-backup. The
+manifest (path, size, SHA-256) is kept on both sides; what an earlier run
+copied and this one does not want any more is taken back by it.
+Undo: 90-Rollback.ps1, with either transport.
 Exit codes: 0 done or nothing to do, 1 failed, 2 problem found, nothing
-changed, 3 the guest's driver is stale (-CheckOnly).
+changed, 3 restart the guest (Direct), or the driver is stale (-CheckOnly).
+
+.PARAMETER Transport
+Offline (the default) mounts the disk of a machine that is off. Direct copies
+into a running guest by PowerShell Direct and asks for an administrator's
+account inside it; that also serves where BitLocker locks the disk.
 
 .PARAMETER CheckOnly
-Compares the host's packages with the manifest; mounts and changes nothing.
+Changes nothing. Offline compares the host's packages with the manifest and
+mounts nothing; Direct compares each file inside the guest.
 
 .PARAMETER Json
-Writes one JSON object instead of text.
+Writes one JSON object instead of text. The lines of -WhatIf are PowerShell's
+own; they come before it.
 
 .EXAMPLE
 powershell.exe -NoProfile -ExecutionPolicy Bypass -File .\20-Sync-Drivers.ps1 -CheckOnly
+
+.EXAMPLE
+powershell.exe -NoProfile -ExecutionPolicy Bypass -File .\20-Sync-Drivers.ps1 -Transport Direct
 #>
 [CmdletBinding(SupportsShouldProcess = $true, ConfirmImpact = 'High')]
-param([switch]$CheckOnly, [switch]$Json)
+param(
+    [ValidateSet('Offline', 'Direct')]
+    [string]$Transport = 'Offline',
+    [switch]$CheckOnly,
+    [switch]$Json
+)
 
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
 
 $Plan = @{
     Tool = 'labkit 0.1.0'
-    Hash = 'd0016b850a0b2585459ed05e0bd655328aaec269717a2124c176fa71d567d330'
+    Hash = '33d5d17abae078041650820a3225ace83d68908bd8e763f2c63d3d25bfc25565'
     Name = 'lab'
     AllowPolicy = $false
     Machines = @(
@@ -50,6 +66,7 @@ $Plan = @{
             ProcessorCount = 8
             LowMmioBytes = 1073741824
             HighMmioBytes = 34359738368
+            HighMmioBaseMb = $null
             StopAction = 'ShutDown'
             Width = 2560
             Height = 1440
@@ -70,6 +87,7 @@ $Plan = @{
             ProcessorCount = 4
             LowMmioBytes = 1073741824
             HighMmioBytes = 34359738368
+            HighMmioBaseMb = $null
             StopAction = 'ShutDown'
             Width = $null
             Height = $null
@@ -91,6 +109,7 @@ $script:Changed = New-Object -TypeName System.Collections.ArrayList
 $script:Unchanged = New-Object -TypeName System.Collections.ArrayList
 $script:Problems = New-Object -TypeName System.Collections.ArrayList
 $script:ManualSteps = New-Object -TypeName System.Collections.ArrayList
+$script:Notes = New-Object -TypeName System.Collections.ArrayList
 
 function Write-Line {
     param([string]$Text)
@@ -118,6 +137,13 @@ function Add-Problem {
     Write-Line -Text "problem    ${Field}: $Message ($Code)"
 }
 
+function Add-Note {
+    # Worth knowing; it stops nothing.
+    param([string]$Code, [string]$Field, [string]$Message)
+    [void]$script:Notes.Add([ordered]@{ code = $Code; field = $Field; message = $Message })
+    Write-Line -Text "note       ${Field}: $Message ($Code)"
+}
+
 function Add-ManualStep {
     param([string]$Item, [string]$Message)
     [void]$script:ManualSteps.Add([ordered]@{ item = $Item; message = $Message })
@@ -127,16 +153,37 @@ function Add-ManualStep {
 function Add-Failure {
     param([System.Management.Automation.ErrorRecord]$ErrorRecord)
     $place = "line $($ErrorRecord.InvocationInfo.ScriptLineNumber)"
-    Add-Problem -Code 'GPV-FAILED' -Field $place -Message $ErrorRecord.Exception.Message
-    if ($script:Changed.Count -gt 0) {
-        Write-Line -Text 'what is listed as changed above stays changed; 90-Rollback.ps1 undoes it'
+    $code = 'GPV-FAILED'
+    $message = $ErrorRecord.Exception.Message
+    if ($message -cmatch '^(GPV-[A-Z0-9-]+): (?s)(.*)$') {
+        $code = $Matches[1]
+        $message = $Matches[2]
     }
+    Add-Problem -Code $code -Field $place -Message $message
+    if ($script:Changed.Count -gt 0) {
+        Write-Line -Text 'what is listed as changed above stays so; this script can be run again'
+    }
+}
+
+function Get-FailureExitCode {
+    # A failure with a code of its own, before any change, is a problem that was found in time.
+    $last = $script:Problems[$script:Problems.Count - 1]
+    if ($last.code -ne 'GPV-FAILED' -and $script:Changed.Count -eq 0) { return 2 }
+    return 1
 }
 
 function Get-ReportExitCode {
     if ($script:Problems.Count -gt 0) { return 2 }
     if ($script:ManualSteps.Count -gt 0) { return 3 }
     return 0
+}
+
+function ConvertTo-AsciiJson {
+    # The console writes in the code page of the machine: other characters as \uXXXX, as JSON may.
+    param([object]$Value)
+    $text = ConvertTo-Json -InputObject $Value -Depth 6
+    $escape = { param($Found) '\u{0:x4}' -f [int][char]$Found.Value }
+    [regex]::Replace($text, '[^\x00-\x7F]', $escape)
 }
 
 function Write-Report {
@@ -151,10 +198,11 @@ function Write-Report {
         changed = @($script:Changed)
         unchanged = @($script:Unchanged)
         problems = @($script:Problems)
+        notes = @($script:Notes)
         manual = @($script:ManualSteps)
         exit = $ExitCode
     }
-    Write-Output -InputObject (ConvertTo-Json -InputObject $report -Depth 6)
+    Write-Output -InputObject (ConvertTo-AsciiJson -Value $report)
 }
 
 function Confirm-WideProcess {
@@ -167,7 +215,8 @@ function Confirm-WideProcess {
 # -- Virtual machines: exactly one for each entry of the plan, never a wildcard
 
 function Find-PlanMachine {
-    param([hashtable]$Machine)
+    # Of a machine that is gone there is nothing to undo: with -MayBeGone it stops nothing.
+    param([hashtable]$Machine, [switch]$MayBeGone)
     if ($Machine.Id) {
         $found = @(Get-VM | Where-Object -FilterScript { "$($_.Id)" -eq $Machine.Id })
     } else {
@@ -175,8 +224,9 @@ function Find-PlanMachine {
     }
     if ($found.Count -eq 1) { return $found[0] }
     if ($found.Count -eq 0) {
-        $message = 'there is no such virtual machine'
-        Add-Problem -Code 'GPV-VM-NOT-FOUND' -Field $Machine.Name -Message $message
+        $report = @{ Code = 'GPV-VM-NOT-FOUND'; Field = $Machine.Name }
+        $report.Message = 'there is no such virtual machine'
+        if ($MayBeGone) { Add-Note @report } else { Add-Problem @report }
     } else {
         $message = "$($found.Count) virtual machines have this name; give the id in the plan"
         Add-Problem -Code 'GPV-VM-AMBIGUOUS' -Field $Machine.Name -Message $message
@@ -191,6 +241,12 @@ function Confirm-MachineOff {
     }
 }
 
+function ConvertTo-PlainPath {
+    # The plan may write a path with the prefix for long ones, and Hyper-V the same without.
+    param([string]$Path)
+    $Path -replace '^\\\\\?\\UNC\\', '\\' -replace '^\\\\\?\\', ''
+}
+
 function Confirm-MachineDisk {
     # A differencing disk means checkpoints; writing to its parent would damage the chain.
     param([object]$VM, [string]$Vhdx)
@@ -200,13 +256,14 @@ function Confirm-MachineDisk {
     }
     $disks = @(Get-VMHardDiskDrive -VM $VM | ForEach-Object -Process { "$($_.Path)" })
     foreach ($disk in $disks) {
-        if ([System.IO.Path]::GetExtension($disk) -eq '.avhdx') {
+        if ('.avhdx', '.avhd' -contains [System.IO.Path]::GetExtension($disk)) {
             $message = "it runs on the checkpoint disk $disk; merge it first"
             Add-Problem -Code 'GPV-VHD-AVHDX' -Field $VM.Name -Message $message
             return
         }
     }
-    if ($disks -notcontains $Vhdx) {
+    $plain = @($disks | ForEach-Object -Process { ConvertTo-PlainPath -Path $_ })
+    if ($plain -notcontains (ConvertTo-PlainPath -Path $Vhdx)) {
         $message = "the plan's disk $Vhdx is not attached to it"
         Add-Problem -Code 'GPV-VM-DISK' -Field $VM.Name -Message $message
     }
@@ -249,6 +306,11 @@ function Resolve-PlanGpu {
             Add-Problem -Code 'GPV-GPU-AMBIGUOUS' -Field $Machine.Name -Message $message
         } else {
             $message = "the host does not list the card $path"
+            foreach ($card in $cards) {
+                # The same model in another slot: the part after the first # names it.
+                if ($card.Name.Split('#')[1] -ne $path.Split('#')[1]) { continue }
+                $message += "; an equal one is at $($card.Name)"
+            }
             Add-Problem -Code 'GPV-GPU-NOT-FOUND' -Field $Machine.Name -Message $message
         }
     }
@@ -261,161 +323,9 @@ function ConvertTo-PnpId {
     "$($parts[0])\$($parts[1])\$($parts[2])"
 }
 
-function Get-AdapterPath {
-    # Windows 10 has no such property; there the host has one card, so nothing is ambiguous.
-    param([object]$Adapter)
-    $property = $Adapter.PSObject.Properties['InstancePath']
-    if ($property) { return "$($property.Value)" }
-    return ''
-}
-
-function Select-AdapterOfGpu {
-    # The adapters that point to this card; where adapters have no path, all of them do.
-    param([object[]]$Adapters, [string]$Path)
-    foreach ($adapter in $Adapters) {
-        $own = Get-AdapterPath -Adapter $adapter
-        if ($own -eq $Path -or ($own -eq '' -and -not (Test-InstancePathSupport))) { $adapter }
-    }
-}
-
-function Get-PartitionValue {
-    # Percent of the card's totals. [decimal] holds 2^64 * 100 exactly; [double] would not.
-    param([object]$Gpu, [int]$Percent)
-    $values = @{}
-    foreach ($capability in 'VRAM', 'Encode', 'Decode', 'Compute') {
-        $total = [decimal]$Gpu."Total$capability"
-        $share = [uint64][Math]::Max([decimal]1, [Math]::Floor($total * $Percent / 100))
-        $values["MinPartition$capability"] = [uint64]1
-        $values["MaxPartition$capability"] = $share
-        $values["OptimalPartition$capability"] = $share
-    }
-    $values
-}
-
-# -- Settings: what the plan wants, what is there, and where the two differ
-
-function Get-WantedSetting {
-    param([hashtable]$Machine)
-    [ordered]@{
-        GuestControlledCacheTypes = $true
-        LowMemoryMappedIoSpace = [uint32]$Machine.LowMmioBytes
-        HighMemoryMappedIoSpace = [uint64]$Machine.HighMmioBytes
-        AutomaticCheckpointsEnabled = $false
-        CheckpointType = 'Disabled'
-        AutomaticStopAction = $Machine.StopAction
-    }
-}
-
-function Get-WantedMemory {
-    param([hashtable]$Machine)
-    $wanted = [ordered]@{ DynamicMemoryEnabled = $false }
-    if ($null -ne $Machine.MemoryBytes) { $wanted.Startup = [int64]$Machine.MemoryBytes }
-    $wanted
-}
-
-function Get-WantedProcessor {
-    param([hashtable]$Machine)
-    $wanted = [ordered]@{}
-    if ($null -ne $Machine.ProcessorCount) { $wanted.Count = [int64]$Machine.ProcessorCount }
-    $wanted
-}
-
-function Get-WantedVideo {
-    param([hashtable]$Machine)
-    $wanted = [ordered]@{}
-    if ($null -ne $Machine.Width) {
-        $wanted.ResolutionType = $Machine.ResolutionType
-        $wanted.HorizontalResolution = [uint16]$Machine.Width
-        $wanted.VerticalResolution = [uint16]$Machine.Height
-    }
-    $wanted
-}
-
-function Compare-Setting {
-    # The wanted values that differ; enumerations and numbers are equal when their texts are.
-    param([object]$Actual, [System.Collections.IDictionary]$Wanted, [string]$Item)
-    $different = @{}
-    foreach ($name in $Wanted.Keys) {
-        if ("$($Actual.$name)" -eq "$($Wanted[$name])") {
-            Add-Unchanged -Item $Item -Setting $name -Value "$($Wanted[$name])"
-        } else {
-            $different[$name] = $Wanted[$name]
-        }
-    }
-    $different
-}
-
-function Format-Change {
-    param([object]$Actual, [hashtable]$Different)
-    $parts = foreach ($name in ($Different.Keys | Sort-Object)) {
-        "${name}: $($Actual.$name) -> $($Different[$name])"
-    }
-    $parts -join ', '
-}
-
-function Add-ChangeOfEach {
-    param([string]$Item, [hashtable]$Before, [hashtable]$Different)
-    foreach ($name in ($Different.Keys | Sort-Object)) {
-        Add-Change -Item $Item -Setting $name -Before "$($Before[$name])" -After "$($Different[$name])"
-    }
-}
-
-function Get-ValueOfEach {
-    # The present values as text, taken before the object changes under our hands.
-    param([object]$Actual, [string[]]$Name)
-    $found = @{}
-    foreach ($key in $Name) { $found[$key] = "$($Actual.$key)" }
-    $found
-}
-
-# -- State: how a virtual machine was before the first change, kept until the rollback
+# -- Where states, manifests and marks are kept: for administrators alone, since all obey them
 
 $script:StateFolder = Join-Path -Path $env:ProgramData -ChildPath 'labkit\gpupv'
-
-function Get-StateFile {
-    param([object]$VM)
-    Join-Path -Path $script:StateFolder -ChildPath "$($VM.Id).state.json"
-}
-
-function Get-MachineState {
-    # Numbers as text: JSON readers round what is beyond 2^53.
-    param([object]$VM)
-    $settings = 'GuestControlledCacheTypes', 'LowMemoryMappedIoSpace', 'HighMemoryMappedIoSpace',
-        'AutomaticCheckpointsEnabled', 'CheckpointType', 'AutomaticStopAction'
-    $adapters = @(foreach ($adapter in @(Get-VMGpuPartitionAdapter -VM $VM)) {
-        $values = @{}
-        foreach ($bound in 'Min', 'Max', 'Optimal') {
-            foreach ($capability in 'VRAM', 'Encode', 'Decode', 'Compute') {
-                $name = "${bound}Partition$capability"
-                $values[$name] = "$($adapter.$name)"
-            }
-        }
-        @{ Id = "$($adapter.Id)"; Path = (Get-AdapterPath -Adapter $adapter); Values = $values }
-    })
-    $memory = Get-VMMemory -VM $VM
-    $memoryNames = 'DynamicMemoryEnabled', 'Startup', 'Minimum', 'Maximum'
-    $videoNames = 'ResolutionType', 'HorizontalResolution', 'VerticalResolution'
-    [ordered]@{
-        Id = "$($VM.Id)"
-        Name = $VM.Name
-        Settings = Get-ValueOfEach -Actual $VM -Name $settings
-        Memory = Get-ValueOfEach -Actual $memory -Name $memoryNames
-        Processor = Get-ValueOfEach -Actual (Get-VMProcessor -VM $VM) -Name 'Count'
-        Video = Get-ValueOfEach -Actual (Get-VMVideo -VM $VM) -Name $videoNames
-        Adapters = $adapters
-    }
-}
-
-function Write-JsonFile {
-    # Written beside and renamed, so that a cut leaves the old file or the new one, whole.
-    param([string]$Path, [object]$Value)
-    $folder = [System.IO.Path]::GetDirectoryName($Path)
-    [void][System.IO.Directory]::CreateDirectory($folder)
-    $text = ConvertTo-Json -InputObject $Value -Depth 6
-    $new = "$Path.new"
-    [System.IO.File]::WriteAllText($new, $text)
-    Move-Item -LiteralPath $new -Destination $Path -Force
-}
 
 function Read-JsonFile {
     param([string]$Path)
@@ -424,47 +334,123 @@ function Read-JsonFile {
     }
 }
 
-function Save-MachineState {
-    # The first state is the one to go back to; a later run must not replace it.
-    [CmdletBinding(SupportsShouldProcess = $true)]
-    param([object]$VM)
-    $file = Get-StateFile -VM $VM
-    if (Test-Path -LiteralPath $file) { return }
-    if ($PSCmdlet.ShouldProcess($VM.Name, "save the present settings to $file")) {
-        Write-JsonFile -Path $file -Value (Get-MachineState -VM $VM)
-        Write-Line -Text "saved      $($VM.Name): $file"
+function Confirm-StateFolder {
+    # Anybody may make folders in ProgramData; what lies in somebody else's is not obeyed.
+    $trusted = 'S-1-5-18', 'S-1-5-32-544'
+    foreach ($folder in [System.IO.Path]::GetDirectoryName($script:StateFolder), $script:StateFolder) {
+        if (-not (Test-Path -LiteralPath $folder)) { return }
+        $link = (Get-Item -LiteralPath $folder -Force).Attributes -band
+            [System.IO.FileAttributes]::ReparsePoint
+        $type = [System.Security.Principal.SecurityIdentifier]
+        $owner = (Get-Acl -LiteralPath $folder).GetOwner($type).Value
+        if ($link -or $trusted -notcontains $owner) {
+            throw "GPV-STATE-FOLDER: $folder is a link, or belongs to $owner, no administrator"
+        }
+    }
+}
+
+# -- Writing there
+
+function Protect-StateFolder {
+    # Full control for the system and administrators, nothing for others, nothing inherited.
+    $sections = [System.Security.AccessControl.AccessControlSections]'Owner, Group, Access'
+    $rules = 'O:BAG:BAD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)'
+    Confirm-StateFolder
+    foreach ($folder in [System.IO.Path]::GetDirectoryName($script:StateFolder), $script:StateFolder) {
+        [void][System.IO.Directory]::CreateDirectory($folder)
+        if ((Get-Acl -LiteralPath $folder).AreAccessRulesProtected) { continue }
+        $security = New-Object -TypeName System.Security.AccessControl.DirectorySecurity
+        $security.SetSecurityDescriptorSddlForm($rules, $sections)
+        Set-Acl -LiteralPath $folder -AclObject $security -Confirm:$false
+    }
+}
+
+function Write-JsonFile {
+    # Written beside and renamed, so that a cut leaves the old file or the new one, whole.
+    param([string]$Path, [object]$Value)
+    Protect-StateFolder
+    $text = ConvertTo-Json -InputObject $Value -Depth 6
+    $bytes = [System.Text.Encoding]::UTF8.GetBytes($text)
+    $new = "$Path.new"
+    $stream = [System.IO.File]::Create($new)
+    try {
+        $stream.Write($bytes, 0, $bytes.Length)
+        $stream.Flush($true)
+    } finally {
+        $stream.Dispose()
+    }
+    if (Test-Path -LiteralPath $Path) {
+        [System.IO.File]::Replace($new, $Path, [NullString]::Value)
+    } else {
+        [System.IO.File]::Move($new, $Path)
     }
 }
 
 # -- The guest's Windows volume, mounted in a folder: no drive letter, no partition number
 
+function Wait-DiskVolume {
+    # Volumes appear a little after their disk; one without a volume by then has none.
+    param([int]$DiskNumber)
+    for ($waits = 0; $waits -lt 20; $waits++) {
+        $partitions = @(Get-Partition -DiskNumber $DiskNumber -ErrorAction SilentlyContinue)
+        $basic = @($partitions | Where-Object -FilterScript {
+            'System', 'Reserved', 'Recovery' -notcontains "$($_.Type)"
+        })
+        $volumes = @($basic | ForEach-Object -Process {
+            $_ | Get-Volume -ErrorAction SilentlyContinue
+        })
+        if ($basic.Count -gt 0 -and $volumes.Count -eq $basic.Count) { return }
+        Start-Sleep -Milliseconds 250
+    }
+}
+
 function Find-WindowsPartition {
-    # The one partition that holds a Windows; the folder must be empty and is left mounted.
+    # The one partition that holds a Windows; the folder is empty before and after.
     param([int]$DiskNumber, [string]$Folder)
     $skip = 'System', 'Reserved', 'Recovery'
+    $blank = 0
     $found = @()
-    foreach ($partition in @(Get-Partition -DiskNumber $DiskNumber)) {
+    foreach ($partition in @(Get-Partition -DiskNumber $DiskNumber -ErrorAction Stop)) {
         if ($skip -contains "$($partition.Type)") { continue }
-        $place = @{ DiskNumber = $DiskNumber; PartitionNumber = $partition.PartitionNumber }
-        Add-PartitionAccessPath @place -AccessPath $Folder -WhatIf:$false
-        try {
-            $hive = Join-Path -Path $Folder -ChildPath 'Windows\System32\config\SYSTEM'
-            if (Test-Path -LiteralPath $hive -PathType Leaf) { $found += $partition.PartitionNumber }
-        } finally {
-            Remove-PartitionAccessPath @place -AccessPath $Folder -WhatIf:$false
+        $own = @($partition | Get-Volume -ErrorAction SilentlyContinue)
+        if ($own.Count -eq 0 -or "$($own[0].FileSystem)" -eq '') {
+            $blank++
+            continue
+        }
+        $number = $partition.PartitionNumber
+        if (Test-WindowsPartition -DiskNumber $DiskNumber -Number $number -Folder $Folder) {
+            $found += $number
         }
     }
     if ($found.Count -eq 1) { return $found[0] }
-    $reason = 'no partition holds a Windows that can be read; is it locked by BitLocker?'
-    if ($found.Count -gt 1) { $reason = "$($found.Count) partitions hold a Windows" }
-    throw "GPV-VHD-WRONG-PARTITION: $reason"
+    if ($found.Count -gt 1) {
+        throw "GPV-VHD-WRONG-PARTITION: $($found.Count) partitions hold a Windows"
+    }
+    if ($blank -gt 0) {
+        throw 'GPV-VHD-BITLOCKER: its file system cannot be read; use -Transport Direct'
+    }
+    throw 'GPV-VHD-WRONG-PARTITION: no partition holds a Windows'
+}
+
+function Test-WindowsPartition {
+    param([int]$DiskNumber, [int]$Number, [string]$Folder)
+    $place = @{ DiskNumber = $DiskNumber; PartitionNumber = $Number; AccessPath = $Folder }
+    $quiet = @{ Confirm = $false; ErrorAction = 'Stop' }
+    [void](Add-PartitionAccessPath @place -ErrorAction Stop)
+    try {
+        $hive = Join-Path -Path $Folder -ChildPath 'Windows\System32\config\SYSTEM'
+        Test-Path -LiteralPath $hive -PathType Leaf
+    } finally {
+        [void](Remove-PartitionAccessPath @place @quiet)
+    }
 }
 
 function Confirm-OfflineDisk {
     # Neither in use, nor a link of a chain, nor another disk than the plan's.
     param([string]$Path)
     $disks = @(Get-VHD -Path $Path)
-    if ($disks.Count -ne 1 -or $disks[0].Path -ne $Path) {
+    $plain = ConvertTo-PlainPath -Path $Path
+    if ($disks.Count -ne 1 -or (ConvertTo-PlainPath -Path $disks[0].Path) -ne $plain) {
         throw "GPV-VHD-WRONG-PARTITION: $Path is not the disk that Hyper-V found for it"
     }
     if ($disks[0].Attached) { throw "GPV-VHD-IN-USE: $Path is in use" }
@@ -474,23 +460,69 @@ function Confirm-OfflineDisk {
 function Mount-GuestVolume {
     param([string]$Path)
     Confirm-OfflineDisk -Path $Path
+    Protect-StateFolder
     # Short, since driver files have long paths of their own.
     $name = 'mount-' + [guid]::NewGuid().ToString('N').Substring(0, 8)
     $folder = Join-Path -Path $script:StateFolder -ChildPath $name
     [void][System.IO.Directory]::CreateDirectory($folder)
     $volume = @{ Path = $Path; Folder = $folder; Disk = $null; Partition = $null }
+    $volume.Free = [decimal]0
+    $volume.Session = $null
     try {
         $mounted = Mount-VHD -Path $Path -NoDriveLetter -Passthru
-        if ($mounted.Path -ne $Path) { throw "GPV-VHD-IN-USE: mounted $($mounted.Path)" }
         $volume.Disk = $mounted.DiskNumber
+        if ((ConvertTo-PlainPath -Path $mounted.Path) -ne (ConvertTo-PlainPath -Path $Path)) {
+            throw "GPV-VHD-WRONG-PARTITION: $($mounted.Path) was mounted, not $Path"
+        }
+        Wait-DiskVolume -DiskNumber $volume.Disk
         $partition = Find-WindowsPartition -DiskNumber $volume.Disk -Folder $folder
         $place = @{ DiskNumber = $volume.Disk; PartitionNumber = $partition }
-        Add-PartitionAccessPath @place -AccessPath $folder
+        [void](Add-PartitionAccessPath @place -AccessPath $folder -ErrorAction Stop)
         $volume.Partition = $partition
+        Confirm-GuestRoot -Folder $folder
+        Confirm-GuestShutdown -Folder $folder
+        $own = Get-Partition @place -ErrorAction Stop | Get-Volume -ErrorAction Stop
+        $volume.Free = [decimal]$own.SizeRemaining
         $volume
     } catch {
-        Dismount-GuestVolume -Volume $volume
-        throw
+        # The first error is the cause, whatever becomes of the way back.
+        $cause = $_
+        try {
+            Dismount-GuestVolume -Volume $volume
+        } catch {
+            $message = "it is still mounted in $folder; Dismount-VHD frees it ($_)"
+            Add-Note -Code 'GPV-VHD-IN-USE' -Field $Path -Message $message
+        }
+        throw $cause
+    }
+}
+
+function Confirm-GuestRoot {
+    # What is copied would else land in this folder of the host.
+    param([string]$Folder)
+    $hive = Join-Path -Path $Folder -ChildPath 'Windows\System32\config\SYSTEM'
+    if (-not (Test-Path -LiteralPath $hive -PathType Leaf)) {
+        throw 'GPV-VHD-WRONG-PARTITION: the volume with Windows could not be mounted'
+    }
+}
+
+function Confirm-GuestShutdown {
+    # A Windows that sleeps on its disk (hibernation, fast start) goes on with what it knew of the
+    # files: what is written meanwhile is lost, or damages the volume.
+    param([string]$Folder)
+    $file = Join-Path -Path $Folder -ChildPath 'hiberfil.sys'
+    # By .NET: the file is hidden, and a system's.
+    if (-not [System.IO.File]::Exists($file)) { return }
+    $bytes = New-Object -TypeName byte[] -ArgumentList 4
+    try {
+        $stream = [System.IO.File]::OpenRead($file)
+        try { [void]$stream.Read($bytes, 0, 4) } finally { $stream.Dispose() }
+    } catch [System.UnauthorizedAccessException] {
+        $message = 'whether the guest hibernates cannot be read; make sure that it was shut down'
+        Add-Note -Code 'GPV-VHD-HIBERNATED' -Field $Folder -Message $message
+    }
+    if ([System.Text.Encoding]::ASCII.GetString($bytes) -eq 'HIBR') {
+        throw 'GPV-VHD-HIBERNATED: the guest hibernates; start it, and run: shutdown /s /t 0'
     }
 }
 
@@ -500,17 +532,156 @@ function Dismount-GuestVolume {
     try {
         if ($null -ne $Volume.Partition) {
             $place = @{ DiskNumber = $Volume.Disk; PartitionNumber = $Volume.Partition }
-            Remove-PartitionAccessPath @place -AccessPath $Volume.Folder
+            $quiet = @{ Confirm = $false; ErrorAction = 'Stop' }
+            [void](Remove-PartitionAccessPath @place -AccessPath $Volume.Folder @quiet)
         }
     } finally {
-        if ($null -ne $Volume.Disk) { Dismount-VHD -Path $Volume.Path }
+        # By number: a path with brackets in it would be a wildcard.
+        if ($null -ne $Volume.Disk) { Dismount-VHD -DiskNumber $Volume.Disk -Confirm:$false }
     }
     # Not recursive: a folder that is still a mount point is not emptied.
     [System.IO.Directory]::Delete($Volume.Folder, $false)
 }
 
+# -- PowerShell Direct: into a running guest over the machine bus, without any network
+
+$script:GuestSessions = New-Object -TypeName System.Collections.ArrayList
+
+function Confirm-MachineRunning {
+    param([object]$VM)
+    if ("$($VM.State)" -ne 'Running') {
+        $message = "it is $($VM.State); PowerShell Direct needs it running, with Windows up"
+        Add-Problem -Code 'GPV-DIRECT-NOT-RUNNING' -Field $VM.Name -Message $message
+    }
+}
+
+function Read-GuestCredential {
+    # Asked for at each run, kept in memory only; nothing where the question was cancelled.
+    param([object]$VM, [string]$User)
+    $question = @{ Message = "An administrator inside the guest $($VM.Name)" }
+    if ($User) { $question.UserName = $User }
+    Get-Credential @question
+}
+
+function Connect-GuestSession {
+    # A session, or nothing and a problem that says why there is none.
+    param([object]$VM, [string]$User)
+    $credential = Read-GuestCredential -VM $VM -User $User
+    if ($null -eq $credential) {
+        Add-Problem -Code 'GPV-DIRECT-CREDENTIAL' -Field $VM.Name -Message 'no account was given'
+        return
+    }
+    try {
+        $session = New-PSSession -VMId $VM.Id -Credential $credential -ErrorAction Stop
+        [void]$script:GuestSessions.Add($session)
+        $session
+    } catch {
+        # By the kind of the exception: its text is in the host's language.
+        $cause = $_.Exception.GetBaseException()
+        $kinds = $_.Exception.GetType().Name, $cause.GetType().Name
+        $code = 'GPV-DIRECT-NO-ANSWER'
+        if ($kinds -contains 'PSDirectException') { $code = 'GPV-DIRECT-CREDENTIAL' }
+        Add-Problem -Code $code -Field $VM.Name -Message $_.Exception.Message
+    }
+}
+
+function Disconnect-Guest {
+    # In each `finally`, also under -WhatIf: no session outlives the script.
+    foreach ($session in @($script:GuestSessions)) {
+        $quiet = @{ WhatIf = $false; Confirm = $false; ErrorAction = 'SilentlyContinue' }
+        Remove-PSSession -Session $session @quiet
+    }
+    $script:GuestSessions.Clear()
+}
+
+# -- The guest's Windows volume, through a session
+
+function Get-SessionMode {
+    # FullLanguage, unless a policy (WDAC, AppLocker) restricts the guest; '' where nothing runs.
+    param([System.Management.Automation.Runspaces.PSSession]$Session)
+    $look = { "$($ExecutionContext.SessionState.LanguageMode)" }
+    "$(Invoke-Command -Session $Session -ScriptBlock $look -ErrorAction SilentlyContinue)"
+}
+
+function Get-SessionFact {
+    param([System.Management.Automation.Runspaces.PSSession]$Session)
+    $look = {
+        $identity = [System.Security.Principal.WindowsIdentity]::GetCurrent()
+        $type = 'System.Security.Principal.WindowsPrincipal'
+        $principal = New-Object -TypeName $type -ArgumentList $identity
+        $role = [System.Security.Principal.WindowsBuiltInRole]::Administrator
+        $root = [System.IO.Path]::GetPathRoot($env:windir)
+        @{
+            Administrator = $principal.IsInRole($role)
+            Wide = [Environment]::Is64BitProcess
+            Windows = $env:windir
+            Root = $root
+            Free = (New-Object -TypeName System.IO.DriveInfo -ArgumentList $root).AvailableFreeSpace
+        }
+    }
+    Invoke-Command -Session $Session -ScriptBlock $look -ErrorAction Stop
+}
+
+function Connect-GuestVolume {
+    # The guest's Windows volume as Mount-GuestVolume gives it, but through a session.
+    param([object]$VM, [string]$User)
+    $session = Connect-GuestSession -VM $VM -User $User
+    if ($null -eq $session) { return }
+    $mode = Get-SessionMode -Session $session
+    if ($mode -ne 'FullLanguage') {
+        $message = "a policy of the guest restricts PowerShell (language mode '$mode')"
+        Add-Problem -Code 'GPV-DIRECT-POLICY' -Field $VM.Name -Message $message
+        return
+    }
+    $fact = Get-SessionFact -Session $session
+    if (-not $fact.Administrator) {
+        $message = 'this account is no administrator of the guest'
+        Add-Problem -Code 'GPV-DIRECT-CREDENTIAL' -Field $VM.Name -Message $message
+        return
+    }
+    if (-not $fact.Wide -or $fact.Windows -ne [System.IO.Path]::Combine($fact.Root, 'Windows')) {
+        $message = "the guest's Windows is $($fact.Windows), not a 64-bit one in \Windows"
+        Add-Problem -Code 'GPV-DIRECT-NO-ANSWER' -Field $VM.Name -Message $message
+        return
+    }
+    Send-GuestFunction -Session $session
+    $volume = @{ Path = ''; Folder = "$($fact.Root)"; Disk = $null; Partition = $null }
+    $volume.Free = [decimal]$fact.Free
+    $volume.Session = $session
+    $volume
+}
+
+function Send-GuestFunction {
+    # The same text as here runs there.
+    param([System.Management.Automation.Runspaces.PSSession]$Session)
+    $texts = @{}
+    $names = 'Get-GuestFolder', 'Resolve-GuestPath', 'Get-FileVersion', 'Test-NewerFile',
+        'Compare-GuestFile', 'Get-BackupPath', 'Move-GuestFile', 'Get-AsidePath', 'Install-GuestFile',
+        'Restore-GuestFile', 'Clear-GuestFile', 'Clear-EmptyFolder', 'Clear-WorkFolder',
+        'Add-WorkFolder', 'Read-GuestText'
+    foreach ($name in $names) { $texts[$name] = (Get-Command -Name $name).Definition }
+    $define = {
+        param([hashtable]$Texts)
+        foreach ($name in $Texts.Keys) {
+            Set-Item -Path "function:global:$name" -Value $Texts[$name]
+        }
+    }
+    Invoke-Command -Session $Session -ScriptBlock $define -ArgumentList $texts -ErrorAction Stop
+}
+
+# -- Files of a guest. These functions work below a root, by names alone: that of a volume which
+# -- is mounted on the host, or, sent there by PowerShell Direct, that of the running guest.
+
+function Get-GuestFolder {
+    # Everything that is kept beside the driver lies below HostDriverStore.
+    param([string]$Name)
+    $store = 'Windows\System32\HostDriverStore'
+    if ($Name) { return "$store\$Name" }
+    $store
+}
+
 function Resolve-GuestPath {
-    # A path below the volume. A link in the guest could lead to the host's own files: refused.
+    # A path below the root. A link in the guest could lead to the host's own files: refused.
     param([string]$Root, [string]$Relative)
     $path = $Root
     foreach ($part in $Relative.Split('\')) {
@@ -526,51 +697,252 @@ function Resolve-GuestPath {
     $path
 }
 
-# -- Manifest: which files of a guest come from this script set; only those are ever removed
+function Get-FileVersion {
+    param([System.IO.FileInfo]$File)
+    $info = $File.VersionInfo
+    New-Object -TypeName System.Version -ArgumentList @(
+        $info.FileMajorPart, $info.FileMinorPart, $info.FileBuildPart, $info.FilePrivatePart
+    )
+}
 
-$script:GuestStore = 'Windows\System32\HostDriverStore'
-$script:GuestManifest = "$script:GuestStore\labkit-manifest.json"
-$script:BackupFolder = "$script:GuestStore\labkit-backup"
+function Test-NewerFile {
+    # Programs and libraries by version; the rest, and equal versions, by time.
+    param([hashtable]$Wanted, [string]$Target)
+    $old = Get-Item -LiteralPath $Target -Force
+    if ('.dll', '.exe' -contains $old.Extension) {
+        $newVersion = New-Object -TypeName System.Version -ArgumentList "$($Wanted.Version)"
+        $oldVersion = Get-FileVersion -File $old
+        if ($newVersion -ne $oldVersion) { return $newVersion -gt $oldVersion }
+    }
+    [int64]$Wanted.Ticks -gt $old.LastWriteTimeUtc.Ticks
+}
+
+function Compare-GuestFile {
+    # For each wanted file: copy, same, or keep (the guest's own is newer); SHA-256 decides. Ours is
+    # only what is still as it was copied: a file that something replaced since is the guest's own.
+    param([string]$Root, [object[]]$Files)
+    foreach ($file in $Files) {
+        $target = Resolve-GuestPath -Root $Root -Relative $file.Path
+        $backup = "$(Get-GuestFolder -Name 'labkit-backup')\$($file.Path)"
+        if ($file.Backup) { $backup = $file.Backup }
+        $saved = Resolve-GuestPath -Root $Root -Relative $backup
+        $kept = Test-Path -LiteralPath $saved -PathType Leaf
+        $found = @{ Path = $file.Path; Action = 'copy'; Backup = ''; Hash = ''; Ours = $true }
+        if ($kept) { $found.Backup = $backup }
+        if (Test-Path -LiteralPath $target -PathType Leaf) {
+            $found.Hash = (Get-FileHash -LiteralPath $target -Algorithm SHA256 -ErrorAction Stop).Hash
+            $same = $found.Hash -eq $file.Hash
+            $found.Ours = $file.Known -contains $found.Hash -or ($kept -and $same)
+            $always = $found.Ours -or 'package', 'overwrite' -contains $file.Rule
+            if ($same) {
+                $found.Action = 'same'
+            } elseif (-not $always -and -not (Test-NewerFile -Wanted $file -Target $target)) {
+                $found.Action = 'keep'
+            } elseif (-not $found.Ours) {
+                $found.Backup = Get-BackupPath -Root $Root -Relative $file.Path
+            }
+        }
+        $found
+    }
+}
+
+function Get-BackupPath {
+    # A name that is free: what an earlier run has put aside is never overwritten.
+    param([string]$Root, [string]$Relative)
+    $first = "$(Get-GuestFolder -Name 'labkit-backup')\$Relative"
+    $backup = $first
+    $number = 1
+    while (Test-Path -LiteralPath (Resolve-GuestPath -Root $Root -Relative $backup)) {
+        $number++
+        $backup = "$first.$number"
+    }
+    $backup
+}
+
+function Move-GuestFile {
+    param([string]$Root, [string]$From, [string]$To)
+    $source = Resolve-GuestPath -Root $Root -Relative $From
+    $target = Resolve-GuestPath -Root $Root -Relative $To
+    [void][System.IO.Directory]::CreateDirectory([System.IO.Path]::GetDirectoryName($target))
+    [System.IO.File]::Move($source, $target)
+}
+
+function Get-AsidePath {
+    "$(Get-GuestFolder -Name 'labkit-work')\$([guid]::NewGuid().ToString('N'))"
+}
+
+function Install-GuestFile {
+    # From the work folder to its place. What is there is moved away, to the backup unless it is
+    # ours: a library in use can be renamed, but neither overwritten nor deleted.
+    param([string]$Root, [string]$Staged, [hashtable]$Wanted)
+    $new = Resolve-GuestPath -Root $Root -Relative $Staged
+    if ((Get-FileHash -LiteralPath $new -Algorithm SHA256 -ErrorAction Stop).Hash -ne $Wanted.Hash) {
+        throw "the copy of $($Wanted.Path) differs from its source"
+    }
+    $target = Resolve-GuestPath -Root $Root -Relative $Wanted.Path
+    $aside = ''
+    if (Test-Path -LiteralPath $target) {
+        $aside = Get-AsidePath
+        if (-not $Wanted.Ours) { $aside = $Wanted.Backup }
+        Move-GuestFile -Root $Root -From $Wanted.Path -To $aside
+    }
+    try {
+        Move-GuestFile -Root $Root -From $Staged -To $Wanted.Path
+    } catch {
+        if ($aside) { Move-GuestFile -Root $Root -From $aside -To $Wanted.Path }
+        throw
+    }
+}
+
+function Restore-GuestFile {
+    # Puts back what was there before, or takes the file away; one that somebody changed stays.
+    param([string]$Root, [string]$Path, [string[]]$Hashes, [string]$Backup)
+    $target = Resolve-GuestPath -Root $Root -Relative $Path
+    $outcome = 'absent'
+    if (Test-Path -LiteralPath $target -PathType Leaf) {
+        $hash = (Get-FileHash -LiteralPath $target -Algorithm SHA256 -ErrorAction Stop).Hash
+        if ($Hashes -notcontains $hash) { return 'changed since' }
+        Move-GuestFile -Root $Root -From $Path -To (Get-AsidePath)
+        $outcome = 'removed'
+    }
+    if ($Backup) {
+        $saved = Resolve-GuestPath -Root $Root -Relative $Backup
+        if (Test-Path -LiteralPath $saved -PathType Leaf) {
+            Move-GuestFile -Root $Root -From $Backup -To $Path
+            Clear-EmptyFolder -Root $Root -Relative ([System.IO.Path]::GetDirectoryName($Backup))
+            $outcome = 'as before'
+        }
+    }
+    Clear-EmptyFolder -Root $Root -Relative ([System.IO.Path]::GetDirectoryName($Path))
+    $outcome
+}
+
+function Clear-GuestFile {
+    param([string]$Root, [string]$Path)
+    $target = Resolve-GuestPath -Root $Root -Relative $Path
+    if (Test-Path -LiteralPath $target -PathType Leaf) { Remove-Item -LiteralPath $target -Force }
+}
+
+function Clear-EmptyFolder {
+    # Upwards, below HostDriverStore only, and only while a folder holds nothing.
+    param([string]$Root, [string]$Relative)
+    $store = "$(Get-GuestFolder)\"
+    while ($Relative.StartsWith($store, [StringComparison]::OrdinalIgnoreCase)) {
+        $folder = Resolve-GuestPath -Root $Root -Relative $Relative
+        if (Test-Path -LiteralPath $folder -PathType Container) {
+            if (@(Get-ChildItem -LiteralPath $folder -Force).Count -gt 0) { return }
+            Remove-Item -LiteralPath $folder -Force
+        }
+        $Relative = [System.IO.Path]::GetDirectoryName($Relative)
+    }
+}
+
+function Clear-WorkFolder {
+    # Returns how many old files are still in use; a restart of the guest frees them.
+    param([string]$Root)
+    $relative = Get-GuestFolder -Name 'labkit-work'
+    $folder = Resolve-GuestPath -Root $Root -Relative $relative
+    if (-not (Test-Path -LiteralPath $folder -PathType Container)) { return 0 }
+    foreach ($file in @(Get-ChildItem -LiteralPath $folder -File -Force)) {
+        Remove-Item -LiteralPath $file.FullName -Force -ErrorAction SilentlyContinue
+    }
+    $left = @(Get-ChildItem -LiteralPath $folder -Force).Count
+    if ($left -eq 0) { Clear-EmptyFolder -Root $Root -Relative $relative }
+    $left
+}
+
+function Add-WorkFolder {
+    param([string]$Root)
+    $folder = Resolve-GuestPath -Root $Root -Relative (Get-GuestFolder -Name 'labkit-work')
+    [void][System.IO.Directory]::CreateDirectory($folder)
+}
+
+function Read-GuestText {
+    param([string]$Root, [string]$Relative)
+    $file = Resolve-GuestPath -Root $Root -Relative $Relative
+    if (Test-Path -LiteralPath $file -PathType Leaf) { [System.IO.File]::ReadAllText($file) }
+}
+
+# -- Manifest: which files of a guest come from this script set; only those are ever taken away
 
 function Get-ManifestFile {
     param([object]$VM)
     Join-Path -Path $script:StateFolder -ChildPath "$($VM.Id).driver.json"
 }
 
-function Remove-GuestFile {
-    # Puts the file back that was there before, or deletes; the caller has asked.
-    [CmdletBinding(SupportsShouldProcess = $true)]
-    param([string]$Root, [object]$Entry, [string]$Item)
-    $path = Resolve-GuestPath -Root $Root -Relative $Entry.path
-    if (-not $PSCmdlet.ShouldProcess($Entry.path, 'take back')) { return }
-    if ($Entry.backup) {
-        $backup = Resolve-GuestPath -Root $Root -Relative $Entry.backup
-        if (Test-Path -LiteralPath $backup -PathType Leaf) {
-            Move-Item -LiteralPath $backup -Destination $path -Force
-            $folder = [System.IO.Path]::GetDirectoryName($Entry.backup)
-            Remove-EmptyFolder -Root $Root -Relative $folder
-            Add-Change -Item $Item -Setting $Entry.path -Before 'copied' -After 'as before'
-            return
-        }
-    }
-    if (Test-Path -LiteralPath $path -PathType Leaf) {
-        Remove-Item -LiteralPath $path -Force
-        Add-Change -Item $Item -Setting $Entry.path -Before 'copied' -After 'removed'
-    }
-    Remove-EmptyFolder -Root $Root -Relative ([System.IO.Path]::GetDirectoryName($Entry.path))
+function Get-GuestManifest {
+    Get-GuestFolder -Name 'labkit-manifest.json'
 }
 
-function Remove-EmptyFolder {
-    # Upwards, below HostDriverStore only, and only while a folder holds nothing.
-    [CmdletBinding(SupportsShouldProcess = $true)]
-    param([string]$Root, [string]$Relative)
-    while ($Relative.StartsWith("$script:GuestStore\", [StringComparison]::OrdinalIgnoreCase)) {
-        $folder = Resolve-GuestPath -Root $Root -Relative $Relative
-        if (@(Get-ChildItem -LiteralPath $folder -Force).Count -gt 0) { return }
-        if (-not $PSCmdlet.ShouldProcess($Relative, 'remove the empty folder')) { return }
-        Remove-Item -LiteralPath $folder -Force
-        $Relative = [System.IO.Path]::GetDirectoryName($Relative)
+function Invoke-GuestFunction {
+    # The same function: here on the mounted volume, or in the running guest.
+    param([hashtable]$Volume, [string]$Name, [hashtable]$Arguments)
+    $all = $Arguments.Clone()
+    $all['Root'] = $Volume.Folder
+    if ($null -eq $Volume.Session) {
+        & $Name @all
+        return
     }
+    $call = {
+        param([string]$Name, [hashtable]$Arguments)
+        $ErrorActionPreference = 'Stop'
+        & $Name @Arguments
+    }
+    $place = @{ Session = $Volume.Session; ScriptBlock = $call; ErrorAction = 'Stop' }
+    Invoke-Command @place -ArgumentList $Name, $all
+}
+
+function Send-GuestFile {
+    # Into the work folder of the guest; returns its path there.
+    param([hashtable]$Volume, [string]$Source)
+    $staged = Get-AsidePath
+    $target = [System.IO.Path]::Combine($Volume.Folder, $staged)
+    if ($null -eq $Volume.Session) {
+        Copy-Item -LiteralPath $Source -Destination $target -Force
+    } else {
+        $there = @{ Destination = $target; ToSession = $Volume.Session }
+        Copy-Item -LiteralPath $Source @there -Force -ErrorAction Stop
+    }
+    $staged
+}
+
+function Read-TrustedManifest {
+    # The host's copy counts, and only while the guest carries the mark of the same set: a fresh
+    # Windows on the disk carries none, and then nothing in it is ours.
+    param([object]$VM, [hashtable]$Volume)
+    $manifest = Read-JsonFile -Path (Get-ManifestFile -VM $VM)
+    if ($null -eq $manifest) { return }
+    $arguments = @{ Relative = (Get-GuestManifest) }
+    $text = "$(Invoke-GuestFunction -Volume $Volume -Name 'Read-GuestText' -Arguments $arguments)"
+    if ($text -eq '') { return }
+    $mark = (ConvertFrom-Json -InputObject $text).PSObject.Properties['mark']
+    if ($null -ne $mark -and "$($mark.Value)" -eq "$($manifest.mark)") { $manifest }
+}
+
+function Undo-DriverFile {
+    # One entry of the manifest, taken back; the caller has asked.
+    param([hashtable]$Volume, [object]$Entry, [string]$Item)
+    $arguments = @{
+        Path = "$($Entry.path)"
+        Hashes = @("$($Entry.sha256)", "$($Entry.before)")
+        Backup = "$($Entry.backup)"
+    }
+    $outcome = "$(Invoke-GuestFunction -Volume $Volume -Name 'Restore-GuestFile' -Arguments $arguments)"
+    if ($outcome -eq 'absent' -or $outcome -eq 'changed since') {
+        Add-Unchanged -Item $Item -Setting $Entry.path -Value $outcome
+    } else {
+        Add-Change -Item $Item -Setting $Entry.path -Before 'copied' -After $outcome
+    }
+}
+
+function Complete-GuestWork {
+    # What the guest still uses, or has loaded, changes at its next start.
+    param([hashtable]$Volume, [string]$Item, [int]$ChangesBefore)
+    $left = [int]"$(Invoke-GuestFunction -Volume $Volume -Name 'Clear-WorkFolder' -Arguments @{})"
+    if ($null -eq $Volume.Session -or $script:Changed.Count -eq $ChangesBefore) { return }
+    $message = 'restart the guest, so that it loads the files as they are now'
+    if ($left -gt 0) { $message += "; $left old ones are in use, the next run removes them" }
+    Add-ManualStep -Item $Item -Message $message
 }
 
 # -- Driver package: the one of this very card, and the files that it wants in the guest
@@ -584,9 +956,12 @@ $script:CopyLists = [ordered]@{
 
 function Get-DeviceValue {
     param([string]$PnpId, [string]$KeyName)
-    $property = Get-PnpDeviceProperty -InstanceId $PnpId -KeyName $KeyName
-    if (-not $property.Data) { throw "GPV-DRIVER-UNRESOLVED: $PnpId has no $KeyName" }
-    "$($property.Data)"
+    $property = Get-PnpDeviceProperty -InstanceId $PnpId -KeyName $KeyName -ErrorAction Stop
+    $data = $property.PSObject.Properties['Data']
+    if ($null -eq $data -or -not $data.Value) {
+        throw "GPV-DRIVER-UNRESOLVED: $PnpId has no $KeyName"
+    }
+    "$($data.Value)"
 }
 
 function Get-DriverPackage {
@@ -605,19 +980,65 @@ function Get-DriverPackage {
     if ([System.IO.Path]::GetDirectoryName($folders[0]) -ne $store) {
         throw "GPV-DRIVER-UNRESOLVED: $($folders[0]) is not in the driver store"
     }
+    $file = "$($drivers[0].OriginalFileName)"
+    if (-not (Test-Path -LiteralPath $file -PathType Leaf)) {
+        throw "GPV-DRIVER-UNRESOLVED: there is no $file"
+    }
     @{
         Folder = $folders[0]
         Name = [System.IO.Path]::GetFileName($folders[0])
         Inf = $inf
+        File = $file
         Version = "$($drivers[0].Version)"
         ClassKey = Get-DeviceValue -PnpId $pnpId -KeyName 'DEVPKEY_Device_Driver'
         InstancePath = $InstancePath
     }
 }
 
+function Get-InfValue {
+    # Each value of a key of an INF file, without blanks and comments.
+    param([string]$Path, [string]$Key)
+    if (-not (Test-Path -LiteralPath $Path -PathType Leaf)) { return }
+    $text = [System.IO.File]::ReadAllText($Path)
+    foreach ($found in [regex]::Matches($text, "(?im)^[ \t]*${Key}[ \t]*=([^;\r\n]+)")) {
+        $found.Groups[1].Value -replace '\s', ''
+    }
+}
+
+function Find-CompanionPackage {
+    # What the INF of an AMD card has copied along (OpenCL and the like): other packages of the
+    # store, of the very same version. Where not exactly one fits, it is left out, and said.
+    param([hashtable]$Package)
+    if ($Package.InstancePath -notmatch 'VEN_1002') { return }
+    $store = [System.IO.Path]::GetDirectoryName($Package.Folder)
+    $version = "$(Get-InfValue -Path $Package.File -Key 'DriverVer')"
+    $lists = @(Get-InfValue -Path $Package.File -Key 'CopyINF')
+    $names = @($lists | ForEach-Object -Process { $_.Split(',') } | Sort-Object -Unique)
+    foreach ($name in $names) {
+        if ($name -notmatch '^(amdocl|amdwin-u[0-9a-z_-]*)\.inf$') { continue }
+        $found = @(Get-ChildItem -LiteralPath $store -Directory | Where-Object -FilterScript {
+            $file = Join-Path -Path $_.FullName -ChildPath $name
+            $_.Name.StartsWith("${name}_", [StringComparison]::OrdinalIgnoreCase) -and
+                "$(Get-InfValue -Path $file -Key 'DriverVer')" -eq $version
+        })
+        if ($found.Count -ne 1) {
+            $message = "$($found.Count) packages $name of version $version; it is left out"
+            Add-Note -Code 'GPV-DRIVER-UNRESOLVED' -Field $Package.Name -Message $message
+            continue
+        }
+        $companion = $Package.Clone()
+        $companion.Folder = $found[0].FullName
+        $companion.Name = $found[0].Name
+        $companion.Inf = $name
+        $companion.ClassKey = ''
+        $companion
+    }
+}
+
 function Get-CopyRule {
     # The driver's own lists in the card's class key, and one level below it.
     param([hashtable]$Package)
+    if (-not $Package.ClassKey) { return }
     $root = "HKLM:\SYSTEM\CurrentControlSet\Control\Class\$($Package.ClassKey)"
     $keys = @(Get-Item -LiteralPath $root)
     $keys += @(Get-ChildItem -LiteralPath $root -ErrorAction SilentlyContinue)
@@ -629,6 +1050,7 @@ function Get-CopyRule {
             foreach ($name in $values.GetValueNames()) {
                 $pair = @($values.GetValue($name))
                 $target = ''
+                if ("$($pair[0])" -eq '') { continue }
                 if ($pair.Count -gt 1) { $target = "$($pair[1])" }
                 ConvertTo-FileRule -Package $Package -Source "$($pair[0])" -Target $target -List $list
             }
@@ -640,7 +1062,7 @@ function ConvertTo-FileRule {
     # A source inside the package, a target that is a bare name; anything else is refused.
     param([hashtable]$Package, [string]$Source, [string]$Target, [string]$List)
     if ($Target -eq '') { $Target = $Source.Split('\')[-1] }
-    $odd = $Source.Contains(':') -or $Source.StartsWith('\') -or $Source.Split('\') -contains '..'
+    $odd = $Source -match '[:/]' -or $Source.StartsWith('\') -or $Source.Split('\') -contains '..'
     if ($odd -or $Target -match '[\\/:*?"<>|]' -or $Target -match '^\.*$') {
         throw "GPV-DRIVER-OUTSIDE: the driver wants '$Source' copied to '$Target'"
     }
@@ -670,7 +1092,7 @@ function Get-VendorRule {
 function Get-PackageFile {
     # The whole package, in the folder of the same name below HostDriverStore.
     param([hashtable]$Package)
-    $below = "$script:GuestStore\FileRepository\$($Package.Name)"
+    $below = Get-GuestFolder -Name "FileRepository\$($Package.Name)"
     foreach ($file in @(Get-ChildItem -LiteralPath $Package.Folder -Recurse -File -Force)) {
         $relative = $file.FullName.Substring($Package.Folder.Length + 1)
         @{ Source = $file.FullName; Path = "$below\$relative"; Rule = 'package' }
@@ -678,16 +1100,17 @@ function Get-PackageFile {
 }
 
 function Get-WantedFile {
-    # The driver's own rules come before the vendor table; the first rule for a path holds.
-    param([hashtable]$Package)
+    # Of all cards of a machine together. The driver's own rules come before the vendor tables,
+    # and the first rule for a path holds: two cards must not take turns with one file.
+    param([object[]]$Packages)
+    $rules = @(foreach ($package in $Packages) { Get-PackageFile -Package $package })
+    $rules += @(foreach ($package in $Packages) { Get-CopyRule -Package $package })
+    $rules += @(foreach ($package in $Packages) { Get-VendorRule -Package $package })
     $seen = @{}
-    $rules = @(Get-PackageFile -Package $Package)
-    $rules += @(Get-CopyRule -Package $Package)
-    $rules += @(Get-VendorRule -Package $Package)
     foreach ($rule in $rules) {
         if ($seen.ContainsKey($rule.Path)) { continue }
-        $seen[$rule.Path] = $true
         if (-not (Test-Path -LiteralPath $rule.Source -PathType Leaf)) { continue }
+        $seen[$rule.Path] = $true
         $rule
     }
 }
@@ -763,132 +1186,133 @@ function Confirm-PackageCurrent {
     }
 }
 
-function Read-TrustedManifest {
-    # The host's copy counts, and only while the guest still has the same one: a fresh Windows
-    # on the disk has none, and then nothing in it is ours.
-    param([object]$VM, [string]$Root)
-    $file = Get-ManifestFile -VM $VM
-    $guest = Resolve-GuestPath -Root $Root -Relative $script:GuestManifest
-    if (-not (Test-Path -LiteralPath $file) -or -not (Test-Path -LiteralPath $guest)) { return }
-    if ([System.IO.File]::ReadAllText($file) -ceq [System.IO.File]::ReadAllText($guest)) {
-        Read-JsonFile -Path $file
+function Get-FileFact {
+    # What the guest has to know of a source, and of an earlier copy, to judge its own file.
+    param([hashtable]$Rule, [object]$Entry)
+    $file = Get-Item -LiteralPath $Rule.Source -Force
+    $known = @()
+    $backup = ''
+    if ($null -ne $Entry) {
+        $known = @("$($Entry.sha256)", "$($Entry.before)")
+        $backup = "$($Entry.backup)"
+    }
+    @{
+        Path = $Rule.Path
+        Rule = $Rule.Rule
+        Known = $known
+        Backup = $backup
+        Size = [int64]$file.Length
+        Hash = (Get-FileHash -LiteralPath $Rule.Source -Algorithm SHA256 -ErrorAction Stop).Hash
+        Version = "$(Get-FileVersion -File $file)"
+        Ticks = [int64]$file.LastWriteTimeUtc.Ticks
     }
 }
 
-function Test-NewerFile {
-    # Programs and libraries by version; the rest, and equal versions, by time.
-    param([string]$Source, [string]$Target)
-    $new = Get-Item -LiteralPath $Source -Force
-    $old = Get-Item -LiteralPath $Target -Force
-    if ('.dll', '.exe' -contains $new.Extension) {
-        $newVersion = Get-FileVersion -File $new
-        $oldVersion = Get-FileVersion -File $old
-        if ($newVersion -ne $oldVersion) { return $newVersion -gt $oldVersion }
+function Get-CopyPlan {
+    # What is known of the guest, and for each wanted file what to do with it; changes nothing.
+    param([hashtable]$Volume, [object]$VM, [object[]]$Rules)
+    Write-Line -Text "comparing  $($VM.Name): $($Rules.Count) files, on both sides"
+    $manifest = Read-TrustedManifest -VM $VM -Volume $Volume
+    $old = @{}
+    $mark = [guid]::NewGuid().ToString()
+    if ($null -ne $manifest) {
+        $mark = "$($manifest.mark)"
+        foreach ($entry in @($manifest.files)) { $old[$entry.path] = $entry }
     }
-    $new.LastWriteTimeUtc -gt $old.LastWriteTimeUtc
+    $facts = @(foreach ($rule in $Rules) {
+        Get-FileFact -Rule $rule -Entry $old[$rule.Path]
+    })
+    $verdicts = @{}
+    $arguments = @{ Files = $facts }
+    $found = Invoke-GuestFunction -Volume $Volume -Name 'Compare-GuestFile' -Arguments $arguments
+    foreach ($verdict in @($found)) { $verdicts["$($verdict.Path)"] = $verdict }
+    @{ Mark = $mark; Old = $old; Facts = $facts; Verdicts = $verdicts }
 }
 
-function Get-FileVersion {
-    param([System.IO.FileInfo]$File)
-    $info = $File.VersionInfo
-    New-Object -TypeName System.Version -ArgumentList @(
-        $info.FileMajorPart, $info.FileMinorPart, $info.FileBuildPart, $info.FilePrivatePart
-    )
-}
-
-function Test-CopyNeeded {
-    param([hashtable]$Rule, [string]$Target, [string]$Hash, [bool]$Ours)
-    if (-not (Test-Path -LiteralPath $Target -PathType Leaf)) { return $true }
-    if ((Get-FileHash -LiteralPath $Target -Algorithm SHA256).Hash -eq $Hash) { return $false }
-    if ($Ours -or $Rule.Rule -eq 'package' -or $Rule.Rule -eq 'overwrite') { return $true }
-    Test-NewerFile -Source $Rule.Source -Target $Target
-}
-
-function Copy-WantedFile {
-    # Returns the file's entry in the manifest; nothing where the guest keeps its own file.
-    param([string]$Root, [hashtable]$Rule, [hashtable]$Old, [string]$Item)
-    $target = Resolve-GuestPath -Root $Root -Relative $Rule.Path
-    $hash = (Get-FileHash -LiteralPath $Rule.Source -Algorithm SHA256).Hash
-    $backup = Find-Backup -Root $Root -Path $Rule.Path
-    $ours = $Old.ContainsKey($Rule.Path) -or $backup -ne ''
-    if (Test-CopyNeeded -Rule $Rule -Target $target -Hash $hash -Ours $ours) {
-        if (-not $ours -and (Test-Path -LiteralPath $target -PathType Leaf)) {
-            $backup = "$script:BackupFolder\$($Rule.Path)"
-            Copy-GuestFile -Source $target -Target (Resolve-GuestPath -Root $Root -Relative $backup)
-        }
-        Copy-GuestFile -Source $Rule.Source -Target $target
-        if ((Get-FileHash -LiteralPath $target -Algorithm SHA256).Hash -ne $hash) {
-            throw "the copy of $($Rule.Path) differs from its source"
-        }
-        Add-Change -Item $Item -Setting $Rule.Path -Before 'absent or other' -After $Rule.Rule
-    } elseif (-not $ours -and $Rule.Rule -ne 'package') {
-        return
+function Get-PlannedEntry {
+    # The manifest's entry of a file that is, or is to become, ours; nothing for others.
+    param([hashtable]$Fact, [object]$Verdict)
+    $ours = [bool]$Verdict.Ours -or $Fact.Rule -eq 'package'
+    if ($Verdict.Action -eq 'keep' -or ($Verdict.Action -eq 'same' -and -not $ours)) { return }
+    $before = ''
+    if ($Verdict.Action -eq 'copy' -and $Verdict.Ours) { $before = "$($Verdict.Hash)" }
+    [ordered]@{
+        path = $Fact.Path
+        size = $Fact.Size
+        sha256 = $Fact.Hash
+        rule = $Fact.Rule
+        backup = "$($Verdict.Backup)"
+        before = $before
     }
-    $size = (Get-Item -LiteralPath $Rule.Source -Force).Length
-    [ordered]@{ path = $Rule.Path; size = $size; sha256 = $hash; rule = $Rule.Rule; backup = $backup }
-}
-
-function Find-Backup {
-    # A backup is there only if an earlier run replaced the file: the first one is kept.
-    param([string]$Root, [string]$Path)
-    $backup = "$script:BackupFolder\$Path"
-    $file = Resolve-GuestPath -Root $Root -Relative $backup
-    if (Test-Path -LiteralPath $file -PathType Leaf) { return $backup }
-    return ''
-}
-
-function Copy-GuestFile {
-    param([string]$Source, [string]$Target)
-    [void][System.IO.Directory]::CreateDirectory([System.IO.Path]::GetDirectoryName($Target))
-    Copy-Item -LiteralPath $Source -Destination $Target -Force
 }
 
 function Confirm-FreeSpace {
-    # What is to be copied at most, against what the guest's volume has left.
-    param([hashtable]$Volume, [object[]]$Rules)
+    param([hashtable]$Volume, [hashtable]$CopyPlan)
     $size = [decimal]0
-    foreach ($rule in $Rules) { $size += (Get-Item -LiteralPath $rule.Source -Force).Length }
-    $place = @{ DiskNumber = $Volume.Disk; PartitionNumber = $Volume.Partition }
-    $free = (Get-Partition @place | Get-Volume).SizeRemaining
-    if ($size -gt $free) {
-        throw "GPV-DISK-SPACE: the driver has $size bytes, the guest's volume $free left"
+    foreach ($fact in $CopyPlan.Facts) {
+        if ($CopyPlan.Verdicts[$fact.Path].Action -eq 'copy') { $size += $fact.Size }
     }
+    if ($size -gt $Volume.Free) {
+        throw "GPV-DISK-SPACE: $size bytes are to be copied, the guest's volume has $($Volume.Free)"
+    }
+    if ($size -gt 0) { Write-Line -Text "copying    $size bytes; this can take minutes" }
+}
+
+function Copy-WantedFile {
+    param([hashtable]$Volume, [string]$Source, [hashtable]$Fact, [object]$Verdict, [string]$Item)
+    $staged = Send-GuestFile -Volume $Volume -Source $Source
+    $wanted = @{
+        Path = $Fact.Path
+        Hash = $Fact.Hash
+        Ours = [bool]$Verdict.Ours
+        Backup = "$($Verdict.Backup)"
+    }
+    $arguments = @{ Staged = $staged; Wanted = $wanted }
+    Invoke-GuestFunction -Volume $Volume -Name 'Install-GuestFile' -Arguments $arguments
+    $before = 'the guest''s own, kept as a backup'
+    if ($Verdict.Ours) { $before = 'an earlier copy' }
+    if ("$($Verdict.Hash)" -eq '') { $before = 'absent' }
+    Add-Change -Item $Item -Setting $Fact.Path -Before $before -After $Fact.Rule
 }
 
 function Invoke-GuestCopy {
-    # The manifest is written also after an error: what was copied until then stays known.
+    # The manifest is written before the first copy: what a cut leaves behind stays known.
     param([hashtable]$Volume, [object]$VM, [object[]]$Packages, [object[]]$Rules)
-    $root = $Volume.Folder
-    $manifest = Read-TrustedManifest -VM $VM -Root $root
-    $old = @{}
-    if ($null -eq $manifest) {
-        Confirm-FreeSpace -Volume $Volume -Rules $Rules
-    } else {
-        foreach ($entry in @($manifest.files)) { $old[$entry.path] = $entry }
+    $start = $script:Changed.Count
+    $copy = Get-CopyPlan -Volume $Volume -VM $VM -Rules $Rules
+    Confirm-FreeSpace -Volume $Volume -CopyPlan $copy
+    $entries = @(foreach ($fact in $copy.Facts) {
+        Get-PlannedEntry -Fact $fact -Verdict $copy.Verdicts[$fact.Path]
+    })
+    $left = $copy.Old.Clone()
+    foreach ($entry in $entries) { $left.Remove($entry.path) }
+    $todo = @($copy.Facts | Where-Object -FilterScript {
+        $copy.Verdicts[$_.Path].Action -eq 'copy'
+    })
+    $manifest = @{ VM = $VM; Volume = $Volume; Mark = $copy.Mark }
+    if ($todo.Count -gt 0 -or $left.Count -gt 0) {
+        Save-DriverManifest @manifest -Packages @() -Files ($entries + @($left.Values))
     }
-    $left = $old.Clone()
-    $files = New-Object -TypeName System.Collections.ArrayList
-    $complete = @()
-    try {
-        foreach ($rule in $Rules) {
-            $entry = Copy-WantedFile -Root $root -Rule $rule -Old $old -Item $VM.Name
-            if ($null -eq $entry) { continue }
-            [void]$files.Add($entry)
-            $left.Remove($rule.Path)
-        }
-        foreach ($path in @($left.Keys)) {
-            Remove-GuestFile -Root $root -Entry $left[$path] -Item $VM.Name -Confirm:$false
-            $left.Remove($path)
-        }
-        $complete = $Packages
-    } finally {
-        $known = @($files) + @($left.Values)
-        Save-DriverManifest -VM $VM -Root $root -Packages $complete -Files $known
+    $sources = @{}
+    foreach ($rule in $Rules) { $sources[$rule.Path] = $rule.Source }
+    if ($todo.Count -gt 0) {
+        Invoke-GuestFunction -Volume $Volume -Name 'Add-WorkFolder' -Arguments @{}
     }
+    foreach ($fact in $todo) {
+        $arguments = @{ Fact = $fact; Verdict = $copy.Verdicts[$fact.Path]; Item = $VM.Name }
+        Copy-WantedFile -Volume $Volume -Source $sources[$fact.Path] @arguments
+    }
+    foreach ($entry in @($left.Values)) {
+        Undo-DriverFile -Volume $Volume -Entry $entry -Item $VM.Name
+    }
+    foreach ($entry in $entries) { $entry['before'] = '' }
+    Save-DriverManifest @manifest -Packages $Packages -Files $entries
+    Complete-GuestWork -Volume $Volume -Item $VM.Name -ChangesBefore $start
 }
 
 function Save-DriverManifest {
-    param([object]$VM, [string]$Root, [object[]]$Packages, [object[]]$Files)
+    # On the host first; the guest's copy carries the mark that ties the two together.
+    param([object]$VM, [hashtable]$Volume, [string]$Mark, [object[]]$Packages, [object[]]$Files)
     $known = @(foreach ($package in $Packages) {
         [ordered]@{
             folder = $package.Name
@@ -898,45 +1322,120 @@ function Save-DriverManifest {
         }
     })
     $file = Get-ManifestFile -VM $VM
-    $value = [ordered]@{ plan = $Plan.Hash; packages = $known; files = $Files }
+    $value = [ordered]@{ plan = $Plan.Hash; mark = $Mark; packages = $known; files = @($Files) }
+    if (Test-SameManifest -File $file -Value $value -Volume $Volume) { return }
     Write-JsonFile -Path $file -Value $value
-    $guest = Resolve-GuestPath -Root $Root -Relative $script:GuestManifest
-    Copy-GuestFile -Source $file -Target $guest
+    $wanted = @{
+        Path = (Get-GuestManifest)
+        Hash = (Get-FileHash -LiteralPath $file -Algorithm SHA256 -ErrorAction Stop).Hash
+        Ours = $true
+        Backup = ''
+    }
+    Invoke-GuestFunction -Volume $Volume -Name 'Add-WorkFolder' -Arguments @{}
+    $arguments = @{ Staged = (Send-GuestFile -Volume $Volume -Source $file); Wanted = $wanted }
+    Invoke-GuestFunction -Volume $Volume -Name 'Install-GuestFile' -Arguments $arguments
+}
+
+function Test-SameManifest {
+    # Then there is nothing to write: a second run changes no file at all.
+    param([string]$File, [object]$Value, [hashtable]$Volume)
+    if (-not (Test-Path -LiteralPath $File -PathType Leaf)) { return $false }
+    $text = ConvertTo-Json -InputObject $Value -Depth 6
+    if ([System.IO.File]::ReadAllText($File) -cne $text) { return $false }
+    $arguments = @{ Relative = (Get-GuestManifest) }
+    $there = Invoke-GuestFunction -Volume $Volume -Name 'Read-GuestText' -Arguments $arguments
+    "$there" -ceq $text
+}
+
+function Confirm-GuestCurrent {
+    # By the SHA-256 of each file inside the running guest.
+    param([hashtable]$Volume, [object]$VM, [object[]]$Rules)
+    $copy = Get-CopyPlan -Volume $Volume -VM $VM -Rules $Rules
+    $stale = @($copy.Verdicts.Values | Where-Object -FilterScript { $_.Action -eq 'copy' })
+    if ($stale.Count -eq 0) {
+        Add-Unchanged -Item $VM.Name -Setting 'driver' -Value "$($Rules.Count) files as on the host"
+        return
+    }
+    $message = "$($stale.Count) of $($Rules.Count) files differ or are missing"
+    Add-ManualStep -Item $VM.Name -Message "$message; run this without -CheckOnly"
+}
+
+function Format-Copy {
+    # The packages by name, and each file that is to be in the guest's own folders.
+    param([object[]]$Packages, [object[]]$Rules, [string]$Place)
+    $names = @($Packages | ForEach-Object -Process { $_.Name }) -join ', '
+    $outside = @($Rules | Where-Object -FilterScript { $_.Rule -ne 'package' })
+    $paths = @($outside | ForEach-Object -Process { $_.Path }) -join ', '
+    $text = "copy what differs of the $($Rules.Count - $outside.Count) files of $names"
+    if ($paths) { $text += ", and of $paths," }
+    "$text into $Place; take back what an earlier run copied and this one does not want"
 }
 
 function Sync-GuestDriver {
     [CmdletBinding(SupportsShouldProcess = $true, ConfirmImpact = 'High')]
-    param([object]$VM, [string]$Vhdx, [object[]]$Packages)
-    $rules = @(foreach ($package in $Packages) { Get-WantedFile -Package $package })
-    $names = @($Packages | ForEach-Object -Process { $_.Name }) -join ', '
-    $action = "copy what differs of $($rules.Count) files ($names) into $Vhdx"
-    if (-not $PSCmdlet.ShouldProcess($VM.Name, $action)) { return }
-    $volume = Mount-GuestVolume -Path $Vhdx
+    param([hashtable]$Target)
+    $vm = $Target.VM
+    $packages = $Target.Packages
+    $rules = @(Get-WantedFile -Packages $packages)
+    if ($CheckOnly) {
+        Confirm-GuestCurrent -Volume $Target.Volume -VM $vm -Rules $rules
+        return
+    }
+    $place = $Target.Vhdx
+    if ($null -ne $Target.Volume) { $place = 'the running guest' }
+    $action = Format-Copy -Packages $packages -Rules $rules -Place $place
+    if (-not $PSCmdlet.ShouldProcess($vm.Name, $action)) { return }
+    if ($null -ne $Target.Volume) {
+        Invoke-GuestCopy -Volume $Target.Volume -VM $vm -Packages $packages -Rules $rules
+        return
+    }
+    $volume = Mount-GuestVolume -Path $Target.Vhdx
     try {
-        Invoke-GuestCopy -Volume $volume -VM $VM -Packages $Packages -Rules $rules
+        Invoke-GuestCopy -Volume $volume -VM $vm -Packages $packages -Rules $rules
     } finally {
         Dismount-GuestVolume -Volume $volume
     }
 }
 
+function Confirm-Transport {
+    # Off and with its own disk for the one, running for the other; -CheckOnly mounts nothing.
+    param([object]$VM, [hashtable]$Machine)
+    if ($Transport -eq 'Direct') {
+        Confirm-MachineRunning -VM $VM
+    } elseif (-not $CheckOnly) {
+        Confirm-MachineOff -VM $VM
+        Confirm-MachineDisk -VM $VM -Vhdx $Machine.Vhdx
+    }
+}
+
 function Invoke-DriverSync {
+    # Everything is looked at, and every guest is reached, before anything is changed.
     $ready = @(foreach ($machine in $Plan.Machines) {
         $vm = Find-PlanMachine -Machine $machine
         $gpus = @(Resolve-PlanGpu -Machine $machine)
         if ($null -eq $vm) { continue }
-        if (-not $CheckOnly) {
-            Confirm-MachineOff -VM $vm
-            Confirm-MachineDisk -VM $vm -Vhdx $machine.Vhdx
-        }
-        $packages = @(foreach ($gpu in $gpus) { Get-DriverPackage -InstancePath $gpu.Name })
-        @{ VM = $vm; Vhdx = $machine.Vhdx; Packages = $packages }
+        Confirm-Transport -VM $vm -Machine $machine
+        $packages = @(foreach ($gpu in $gpus) {
+            $package = Get-DriverPackage -InstancePath $gpu.Name
+            $package
+            Find-CompanionPackage -Package $package
+        })
+        $target = @{ VM = $vm; Vhdx = $machine.Vhdx; Packages = $packages; Volume = $null }
+        $target.User = "$($machine.GuestUser)"
+        $target
     })
     if ($script:Problems.Count -gt 0) { return }
+    if ($Transport -eq 'Direct') {
+        foreach ($item in $ready) {
+            $item.Volume = Connect-GuestVolume -VM $item.VM -User $item.User
+        }
+        if ($script:Problems.Count -gt 0) { return }
+    }
     foreach ($item in $ready) {
-        if ($CheckOnly) {
+        if ($CheckOnly -and $Transport -eq 'Offline') {
             Confirm-PackageCurrent -VM $item.VM -Packages $item.Packages
         } else {
-            Sync-GuestDriver -VM $item.VM -Vhdx $item.Vhdx -Packages $item.Packages
+            Sync-GuestDriver -Target $item
         }
     }
 }
@@ -944,11 +1443,14 @@ function Invoke-DriverSync {
 $exitCode = 1
 try {
     Confirm-WideProcess
+    Confirm-StateFolder
     Invoke-DriverSync
     $exitCode = Get-ReportExitCode
 } catch {
     Add-Failure -ErrorRecord $_
+    $exitCode = Get-FailureExitCode
 } finally {
+    Disconnect-Guest
     Write-Report -Script '20-Sync-Drivers' -ExitCode $exitCode
 }
 exit $exitCode

@@ -24,7 +24,7 @@ $ErrorActionPreference = 'Stop'
 
 $Plan = @{
     Tool = 'labkit 0.1.0'
-    Hash = 'd0016b850a0b2585459ed05e0bd655328aaec269717a2124c176fa71d567d330'
+    Hash = '33d5d17abae078041650820a3225ace83d68908bd8e763f2c63d3d25bfc25565'
     Name = 'lab'
 }
 
@@ -35,19 +35,13 @@ $script:Changed = New-Object -TypeName System.Collections.ArrayList
 $script:Unchanged = New-Object -TypeName System.Collections.ArrayList
 $script:Problems = New-Object -TypeName System.Collections.ArrayList
 $script:ManualSteps = New-Object -TypeName System.Collections.ArrayList
+$script:Notes = New-Object -TypeName System.Collections.ArrayList
 
 function Write-Line {
     param([string]$Text)
     if (-not $script:AsJson) {
         Write-Information -MessageData $Text -InformationAction Continue
     }
-}
-
-function Add-Change {
-    param([string]$Item, [string]$Setting, [string]$Before, [string]$After)
-    $entry = [ordered]@{ item = $Item; setting = $Setting; before = $Before; after = $After }
-    [void]$script:Changed.Add($entry)
-    Write-Line -Text "changed    ${Item}: ${Setting}: $Before -> $After"
 }
 
 function Add-Unchanged {
@@ -62,25 +56,40 @@ function Add-Problem {
     Write-Line -Text "problem    ${Field}: $Message ($Code)"
 }
 
-function Add-ManualStep {
-    param([string]$Item, [string]$Message)
-    [void]$script:ManualSteps.Add([ordered]@{ item = $Item; message = $Message })
-    Write-Line -Text "next       ${Item}: $Message"
-}
-
 function Add-Failure {
     param([System.Management.Automation.ErrorRecord]$ErrorRecord)
     $place = "line $($ErrorRecord.InvocationInfo.ScriptLineNumber)"
-    Add-Problem -Code 'GPV-FAILED' -Field $place -Message $ErrorRecord.Exception.Message
-    if ($script:Changed.Count -gt 0) {
-        Write-Line -Text 'what is listed as changed above stays changed; 90-Rollback.ps1 undoes it'
+    $code = 'GPV-FAILED'
+    $message = $ErrorRecord.Exception.Message
+    if ($message -cmatch '^(GPV-[A-Z0-9-]+): (?s)(.*)$') {
+        $code = $Matches[1]
+        $message = $Matches[2]
     }
+    Add-Problem -Code $code -Field $place -Message $message
+    if ($script:Changed.Count -gt 0) {
+        Write-Line -Text 'what is listed as changed above stays so; this script can be run again'
+    }
+}
+
+function Get-FailureExitCode {
+    # A failure with a code of its own, before any change, is a problem that was found in time.
+    $last = $script:Problems[$script:Problems.Count - 1]
+    if ($last.code -ne 'GPV-FAILED' -and $script:Changed.Count -eq 0) { return 2 }
+    return 1
 }
 
 function Get-ReportExitCode {
     if ($script:Problems.Count -gt 0) { return 2 }
     if ($script:ManualSteps.Count -gt 0) { return 3 }
     return 0
+}
+
+function ConvertTo-AsciiJson {
+    # The console writes in the code page of the machine: other characters as \uXXXX, as JSON may.
+    param([object]$Value)
+    $text = ConvertTo-Json -InputObject $Value -Depth 6
+    $escape = { param($Found) '\u{0:x4}' -f [int][char]$Found.Value }
+    [regex]::Replace($text, '[^\x00-\x7F]', $escape)
 }
 
 function Write-Report {
@@ -95,10 +104,11 @@ function Write-Report {
         changed = @($script:Changed)
         unchanged = @($script:Unchanged)
         problems = @($script:Problems)
+        notes = @($script:Notes)
         manual = @($script:ManualSteps)
         exit = $ExitCode
     }
-    Write-Output -InputObject (ConvertTo-Json -InputObject $report -Depth 6)
+    Write-Output -InputObject (ConvertTo-AsciiJson -Value $report)
 }
 
 function Confirm-WideProcess {
@@ -143,7 +153,10 @@ function Confirm-DriverFile {
         if (-not (Test-Path -LiteralPath $path -PathType Leaf)) {
             $message = "$($entry.path) is missing"
             Add-Problem -Code 'GPV-DRIVER-STALE' -Field 'guest' -Message $message
-        } elseif ((Get-FileHash -LiteralPath $path -Algorithm SHA256).Hash -ne $entry.sha256) {
+            continue
+        }
+        $hash = (Get-FileHash -LiteralPath $path -Algorithm SHA256 -ErrorAction Stop).Hash
+        if ($hash -ne $entry.sha256) {
             $message = "$($entry.path) is not the file that was copied"
             Add-Problem -Code 'GPV-DRIVER-STALE' -Field 'guest' -Message $message
         } else {
@@ -165,6 +178,7 @@ try {
     $exitCode = Get-ReportExitCode
 } catch {
     Add-Failure -ErrorRecord $_
+    $exitCode = Get-FailureExitCode
 } finally {
     Write-Report -Script '30-Verify-Guest' -ExitCode $exitCode
 }

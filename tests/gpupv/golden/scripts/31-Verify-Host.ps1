@@ -6,6 +6,8 @@
 Compares the virtual machines with the plan, from the host.
 
 .DESCRIPTION
+Every setting of the plan, its disk and cards, and what it does not name: other
+adapters, checkpoints. Run 40-Display first where the plan gives a resolution.
 Changes nothing, so there is nothing to undo. With -InGuest it also asks for
 the guest's credential and looks at the card inside the running guest.
 Exit codes: 0 as planned, 1 failed, 2 something differs.
@@ -27,7 +29,7 @@ $ErrorActionPreference = 'Stop'
 
 $Plan = @{
     Tool = 'labkit 0.1.0'
-    Hash = 'd0016b850a0b2585459ed05e0bd655328aaec269717a2124c176fa71d567d330'
+    Hash = '33d5d17abae078041650820a3225ace83d68908bd8e763f2c63d3d25bfc25565'
     Name = 'lab'
     AllowPolicy = $false
     Machines = @(
@@ -44,6 +46,7 @@ $Plan = @{
             ProcessorCount = 8
             LowMmioBytes = 1073741824
             HighMmioBytes = 34359738368
+            HighMmioBaseMb = $null
             StopAction = 'ShutDown'
             Width = 2560
             Height = 1440
@@ -64,6 +67,7 @@ $Plan = @{
             ProcessorCount = 4
             LowMmioBytes = 1073741824
             HighMmioBytes = 34359738368
+            HighMmioBaseMb = $null
             StopAction = 'ShutDown'
             Width = $null
             Height = $null
@@ -85,19 +89,13 @@ $script:Changed = New-Object -TypeName System.Collections.ArrayList
 $script:Unchanged = New-Object -TypeName System.Collections.ArrayList
 $script:Problems = New-Object -TypeName System.Collections.ArrayList
 $script:ManualSteps = New-Object -TypeName System.Collections.ArrayList
+$script:Notes = New-Object -TypeName System.Collections.ArrayList
 
 function Write-Line {
     param([string]$Text)
     if (-not $script:AsJson) {
         Write-Information -MessageData $Text -InformationAction Continue
     }
-}
-
-function Add-Change {
-    param([string]$Item, [string]$Setting, [string]$Before, [string]$After)
-    $entry = [ordered]@{ item = $Item; setting = $Setting; before = $Before; after = $After }
-    [void]$script:Changed.Add($entry)
-    Write-Line -Text "changed    ${Item}: ${Setting}: $Before -> $After"
 }
 
 function Add-Unchanged {
@@ -112,25 +110,47 @@ function Add-Problem {
     Write-Line -Text "problem    ${Field}: $Message ($Code)"
 }
 
-function Add-ManualStep {
-    param([string]$Item, [string]$Message)
-    [void]$script:ManualSteps.Add([ordered]@{ item = $Item; message = $Message })
-    Write-Line -Text "next       ${Item}: $Message"
+function Add-Note {
+    # Worth knowing; it stops nothing.
+    param([string]$Code, [string]$Field, [string]$Message)
+    [void]$script:Notes.Add([ordered]@{ code = $Code; field = $Field; message = $Message })
+    Write-Line -Text "note       ${Field}: $Message ($Code)"
 }
 
 function Add-Failure {
     param([System.Management.Automation.ErrorRecord]$ErrorRecord)
     $place = "line $($ErrorRecord.InvocationInfo.ScriptLineNumber)"
-    Add-Problem -Code 'GPV-FAILED' -Field $place -Message $ErrorRecord.Exception.Message
-    if ($script:Changed.Count -gt 0) {
-        Write-Line -Text 'what is listed as changed above stays changed; 90-Rollback.ps1 undoes it'
+    $code = 'GPV-FAILED'
+    $message = $ErrorRecord.Exception.Message
+    if ($message -cmatch '^(GPV-[A-Z0-9-]+): (?s)(.*)$') {
+        $code = $Matches[1]
+        $message = $Matches[2]
     }
+    Add-Problem -Code $code -Field $place -Message $message
+    if ($script:Changed.Count -gt 0) {
+        Write-Line -Text 'what is listed as changed above stays so; this script can be run again'
+    }
+}
+
+function Get-FailureExitCode {
+    # A failure with a code of its own, before any change, is a problem that was found in time.
+    $last = $script:Problems[$script:Problems.Count - 1]
+    if ($last.code -ne 'GPV-FAILED' -and $script:Changed.Count -eq 0) { return 2 }
+    return 1
 }
 
 function Get-ReportExitCode {
     if ($script:Problems.Count -gt 0) { return 2 }
     if ($script:ManualSteps.Count -gt 0) { return 3 }
     return 0
+}
+
+function ConvertTo-AsciiJson {
+    # The console writes in the code page of the machine: other characters as \uXXXX, as JSON may.
+    param([object]$Value)
+    $text = ConvertTo-Json -InputObject $Value -Depth 6
+    $escape = { param($Found) '\u{0:x4}' -f [int][char]$Found.Value }
+    [regex]::Replace($text, '[^\x00-\x7F]', $escape)
 }
 
 function Write-Report {
@@ -145,10 +165,11 @@ function Write-Report {
         changed = @($script:Changed)
         unchanged = @($script:Unchanged)
         problems = @($script:Problems)
+        notes = @($script:Notes)
         manual = @($script:ManualSteps)
         exit = $ExitCode
     }
-    Write-Output -InputObject (ConvertTo-Json -InputObject $report -Depth 6)
+    Write-Output -InputObject (ConvertTo-AsciiJson -Value $report)
 }
 
 function Confirm-WideProcess {
@@ -161,7 +182,8 @@ function Confirm-WideProcess {
 # -- Virtual machines: exactly one for each entry of the plan, never a wildcard
 
 function Find-PlanMachine {
-    param([hashtable]$Machine)
+    # Of a machine that is gone there is nothing to undo: with -MayBeGone it stops nothing.
+    param([hashtable]$Machine, [switch]$MayBeGone)
     if ($Machine.Id) {
         $found = @(Get-VM | Where-Object -FilterScript { "$($_.Id)" -eq $Machine.Id })
     } else {
@@ -169,20 +191,19 @@ function Find-PlanMachine {
     }
     if ($found.Count -eq 1) { return $found[0] }
     if ($found.Count -eq 0) {
-        $message = 'there is no such virtual machine'
-        Add-Problem -Code 'GPV-VM-NOT-FOUND' -Field $Machine.Name -Message $message
+        $report = @{ Code = 'GPV-VM-NOT-FOUND'; Field = $Machine.Name }
+        $report.Message = 'there is no such virtual machine'
+        if ($MayBeGone) { Add-Note @report } else { Add-Problem @report }
     } else {
         $message = "$($found.Count) virtual machines have this name; give the id in the plan"
         Add-Problem -Code 'GPV-VM-AMBIGUOUS' -Field $Machine.Name -Message $message
     }
 }
 
-function Confirm-MachineOff {
-    param([object]$VM)
-    if ("$($VM.State)" -ne 'Off') {
-        $message = "it is $($VM.State); shut it down, and delete a saved state"
-        Add-Problem -Code 'GPV-VM-NOT-OFF' -Field $VM.Name -Message $message
-    }
+function ConvertTo-PlainPath {
+    # The plan may write a path with the prefix for long ones, and Hyper-V the same without.
+    param([string]$Path)
+    $Path -replace '^\\\\\?\\UNC\\', '\\' -replace '^\\\\\?\\', ''
 }
 
 function Confirm-MachineDisk {
@@ -194,13 +215,14 @@ function Confirm-MachineDisk {
     }
     $disks = @(Get-VMHardDiskDrive -VM $VM | ForEach-Object -Process { "$($_.Path)" })
     foreach ($disk in $disks) {
-        if ([System.IO.Path]::GetExtension($disk) -eq '.avhdx') {
+        if ('.avhdx', '.avhd' -contains [System.IO.Path]::GetExtension($disk)) {
             $message = "it runs on the checkpoint disk $disk; merge it first"
             Add-Problem -Code 'GPV-VHD-AVHDX' -Field $VM.Name -Message $message
             return
         }
     }
-    if ($disks -notcontains $Vhdx) {
+    $plain = @($disks | ForEach-Object -Process { ConvertTo-PlainPath -Path $_ })
+    if ($plain -notcontains (ConvertTo-PlainPath -Path $Vhdx)) {
         $message = "the plan's disk $Vhdx is not attached to it"
         Add-Problem -Code 'GPV-VM-DISK' -Field $VM.Name -Message $message
     }
@@ -243,16 +265,14 @@ function Resolve-PlanGpu {
             Add-Problem -Code 'GPV-GPU-AMBIGUOUS' -Field $Machine.Name -Message $message
         } else {
             $message = "the host does not list the card $path"
+            foreach ($card in $cards) {
+                # The same model in another slot: the part after the first # names it.
+                if ($card.Name.Split('#')[1] -ne $path.Split('#')[1]) { continue }
+                $message += "; an equal one is at $($card.Name)"
+            }
             Add-Problem -Code 'GPV-GPU-NOT-FOUND' -Field $Machine.Name -Message $message
         }
     }
-}
-
-function ConvertTo-PnpId {
-    # \\?\PCI#VEN...#4&...#{guid}\GPUPARAV -> PCI\VEN...\4&...
-    param([string]$InstancePath)
-    $parts = $InstancePath.Substring(4).Split('#')
-    "$($parts[0])\$($parts[1])\$($parts[2])"
 }
 
 function Get-AdapterPath {
@@ -269,6 +289,26 @@ function Select-AdapterOfGpu {
     foreach ($adapter in $Adapters) {
         $own = Get-AdapterPath -Adapter $adapter
         if ($own -eq $Path -or ($own -eq '' -and -not (Test-InstancePathSupport))) { $adapter }
+    }
+}
+
+function Select-OtherAdapter {
+    # The adapters that point to no card of the plan.
+    param([object[]]$Adapters, [object[]]$Gpus)
+    $named = @(foreach ($gpu in $Gpus) { Select-AdapterOfGpu -Adapters $Adapters -Path $gpu.Name })
+    $known = @($named | ForEach-Object -Process { "$($_.Id)" })
+    foreach ($adapter in $Adapters) {
+        if ($known -notcontains "$($adapter.Id)") { $adapter }
+    }
+}
+
+function Confirm-OtherAdapter {
+    # Adapters that the plan does not name are removed only if the plan says so.
+    param([object]$VM, [object[]]$Gpus, [object[]]$Adapters)
+    foreach ($adapter in @(Select-OtherAdapter -Adapters $Adapters -Gpus $Gpus)) {
+        $message = "the plan does not name its adapter $($adapter.Id)"
+        $message += " $(Get-AdapterPath -Adapter $adapter); see remove_other_adapters"
+        Add-Problem -Code 'GPV-ADAPTER-OTHER' -Field $VM.Name -Message $message
     }
 }
 
@@ -310,7 +350,7 @@ function Get-WantedMemory {
 function Get-WantedProcessor {
     param([hashtable]$Machine)
     $wanted = [ordered]@{}
-    if ($null -ne $Machine.ProcessorCount) { $wanted.Count = [int64]$Machine.ProcessorCount }
+    if ($null -ne $Machine.ProcessorCount) { $wanted['Count'] = [int64]$Machine.ProcessorCount }
     $wanted
 }
 
@@ -323,6 +363,21 @@ function Get-WantedVideo {
         $wanted.VerticalResolution = [uint16]$Machine.Height
     }
     $wanted
+}
+
+function Get-GapSetting {
+    # Of the realized machine, not of its checkpoints; in MB, where the cmdlets speak of bytes.
+    param([object]$VM)
+    $place = @{
+        Namespace = 'root\virtualization\v2'
+        ClassName = 'Msvm_VirtualSystemSettingData'
+    }
+    $found = @(Get-CimInstance @place -ErrorAction Stop | Where-Object -FilterScript {
+        $_.VirtualSystemType -eq 'Microsoft:Hyper-V:System:Realized' -and
+            $_.ConfigurationID -eq "$($VM.Id)"
+    })
+    if ($found.Count -ne 1) { throw "$($found.Count) system settings belong to $($VM.Id)" }
+    $found[0]
 }
 
 function Compare-Setting {
@@ -339,27 +394,76 @@ function Compare-Setting {
     $different
 }
 
-function Format-Change {
-    param([object]$Actual, [hashtable]$Different)
-    $parts = foreach ($name in ($Different.Keys | Sort-Object)) {
-        "${name}: $($Actual.$name) -> $($Different[$name])"
-    }
-    $parts -join ', '
+# -- Server policy: two values that refuse paravirtual cards unless both are 0
+
+$script:PolicyKey = 'HKLM:\SOFTWARE\Policies\Microsoft\Windows\HyperV'
+$script:PolicyNames = 'RequireSecureDeviceAssignment', 'RequireSupportedDeviceAssignment'
+
+function Get-PolicyValue {
+    # $null is said outright: what a function leaves out, ConvertTo-Json writes as {}.
+    param([string]$Name)
+    if (-not (Test-Path -LiteralPath $script:PolicyKey)) { return $null }
+    return (Get-Item -LiteralPath $script:PolicyKey).GetValue($Name)
 }
 
-function Add-ChangeOfEach {
-    param([string]$Item, [hashtable]$Before, [hashtable]$Different)
-    foreach ($name in ($Different.Keys | Sort-Object)) {
-        Add-Change -Item $Item -Setting $name -Before "$($Before[$name])" -After "$($Different[$name])"
+function Find-RefusingPolicy {
+    # Only Windows Server asks for them.
+    if ((Get-CimInstance -ClassName Win32_OperatingSystem).ProductType -eq 1) { return }
+    foreach ($name in $script:PolicyNames) {
+        $value = Get-PolicyValue -Name $name
+        if ($null -eq $value -or $value -ne 0) { $name }
     }
 }
 
-function Get-ValueOfEach {
-    # The present values as text, taken before the object changes under our hands.
-    param([object]$Actual, [string[]]$Name)
-    $found = @{}
-    foreach ($key in $Name) { $found[$key] = "$($Actual.$key)" }
-    $found
+# -- PowerShell Direct: into a running guest over the machine bus, without any network
+
+$script:GuestSessions = New-Object -TypeName System.Collections.ArrayList
+
+function Confirm-MachineRunning {
+    param([object]$VM)
+    if ("$($VM.State)" -ne 'Running') {
+        $message = "it is $($VM.State); PowerShell Direct needs it running, with Windows up"
+        Add-Problem -Code 'GPV-DIRECT-NOT-RUNNING' -Field $VM.Name -Message $message
+    }
+}
+
+function Read-GuestCredential {
+    # Asked for at each run, kept in memory only; nothing where the question was cancelled.
+    param([object]$VM, [string]$User)
+    $question = @{ Message = "An administrator inside the guest $($VM.Name)" }
+    if ($User) { $question.UserName = $User }
+    Get-Credential @question
+}
+
+function Connect-GuestSession {
+    # A session, or nothing and a problem that says why there is none.
+    param([object]$VM, [string]$User)
+    $credential = Read-GuestCredential -VM $VM -User $User
+    if ($null -eq $credential) {
+        Add-Problem -Code 'GPV-DIRECT-CREDENTIAL' -Field $VM.Name -Message 'no account was given'
+        return
+    }
+    try {
+        $session = New-PSSession -VMId $VM.Id -Credential $credential -ErrorAction Stop
+        [void]$script:GuestSessions.Add($session)
+        $session
+    } catch {
+        # By the kind of the exception: its text is in the host's language.
+        $cause = $_.Exception.GetBaseException()
+        $kinds = $_.Exception.GetType().Name, $cause.GetType().Name
+        $code = 'GPV-DIRECT-NO-ANSWER'
+        if ($kinds -contains 'PSDirectException') { $code = 'GPV-DIRECT-CREDENTIAL' }
+        Add-Problem -Code $code -Field $VM.Name -Message $_.Exception.Message
+    }
+}
+
+function Disconnect-Guest {
+    # In each `finally`, also under -WhatIf: no session outlives the script.
+    foreach ($session in @($script:GuestSessions)) {
+        $quiet = @{ WhatIf = $false; Confirm = $false; ErrorAction = 'SilentlyContinue' }
+        Remove-PSSession -Session $session @quiet
+    }
+    $script:GuestSessions.Clear()
 }
 
 # -- This script
@@ -374,8 +478,9 @@ function Confirm-Setting {
 }
 
 function Confirm-PlanAdapter {
-    param([object]$VM, [object[]]$Gpus)
+    param([object]$VM, [hashtable]$Machine, [object[]]$Gpus)
     $adapters = @(Get-VMGpuPartitionAdapter -VM $VM)
+    Confirm-OtherAdapter -VM $VM -Gpus $Gpus -Adapters $adapters
     foreach ($gpu in $Gpus) {
         $present = @()
         if ($adapters.Count -gt 0) {
@@ -383,6 +488,9 @@ function Confirm-PlanAdapter {
         }
         if ($present.Count -gt 0) {
             Add-Unchanged -Item $VM.Name -Setting 'GPU adapter' -Value $gpu.Name
+            if ($null -eq $Machine.Percent) { continue }
+            $values = Get-PartitionValue -Gpu $gpu -Percent $Machine.Percent
+            Confirm-Setting -Actual $present[0] -Wanted $values -Item $VM.Name
         } else {
             $message = "it has no adapter for $($gpu.Name); run 10-Apply.ps1"
             Add-Problem -Code 'GPV-ADAPTER-MISSING' -Field $VM.Name -Message $message
@@ -390,12 +498,21 @@ function Confirm-PlanAdapter {
     }
 }
 
+function Confirm-AllowedPolicy {
+    if (-not $Plan.AllowPolicy) { return }
+    foreach ($name in @(Find-RefusingPolicy)) {
+        $message = "$name is not 0, which the plan asks for; run 10-Apply.ps1"
+        Add-Problem -Code 'GPV-POLICY' -Field 'host' -Message $message
+    }
+}
+
 function Confirm-GuestGpu {
     # The guest's adapter is Microsoft's 1414/008E; error code 0 means that it works.
     param([object]$VM, [string]$User)
-    $credential = Get-Credential -UserName $User -Message "account inside $($VM.Name)"
+    $session = Connect-GuestSession -VM $VM -User $User
+    if ($null -eq $session) { return }
     $look = { Get-CimInstance -ClassName Win32_VideoController }
-    $seen = @(Invoke-Command -VMId $VM.Id -Credential $credential -ScriptBlock $look)
+    $seen = @(Invoke-Command -Session $session -ScriptBlock $look -ErrorAction Stop)
     $shared = 'PCI\VEN_1414&DEV_008E*'
     $cards = @($seen | Where-Object -FilterScript { $_.PNPDeviceID -like $shared })
     if ($cards.Count -eq 0) {
@@ -413,6 +530,7 @@ function Confirm-GuestGpu {
 }
 
 function Invoke-HostVerification {
+    Confirm-AllowedPolicy
     foreach ($machine in $Plan.Machines) {
         $vm = Find-PlanMachine -Machine $machine
         if ($null -eq $vm) { continue }
@@ -425,8 +543,19 @@ function Invoke-HostVerification {
         Confirm-Setting -Actual $processor -Wanted $wanted -Item $name
         $video = Get-VMVideo -VM $vm
         Confirm-Setting -Actual $video -Wanted (Get-WantedVideo -Machine $machine) -Item $name
-        Confirm-PlanAdapter -VM $vm -Gpus @(Resolve-PlanGpu -Machine $machine)
-        if ($InGuest) { Confirm-GuestGpu -VM $vm -User "$($machine.GuestUser)" }
+        if ($null -ne $machine.HighMmioBaseMb) {
+            $wanted = @{ HighMmioGapBase = $machine.HighMmioBaseMb }
+            Confirm-Setting -Actual (Get-GapSetting -VM $vm) -Wanted $wanted -Item $name
+        }
+        $gpus = @(Resolve-PlanGpu -Machine $machine)
+        Confirm-PlanAdapter -VM $vm -Machine $machine -Gpus $gpus
+        Confirm-MachineDisk -VM $vm -Vhdx $machine.Vhdx
+        if (-not $InGuest) { continue }
+        if ("$($vm.State)" -eq 'Running') {
+            Confirm-GuestGpu -VM $vm -User "$($machine.GuestUser)"
+        } else {
+            Confirm-MachineRunning -VM $vm
+        }
     }
 }
 
@@ -437,7 +566,9 @@ try {
     $exitCode = Get-ReportExitCode
 } catch {
     Add-Failure -ErrorRecord $_
+    $exitCode = Get-FailureExitCode
 } finally {
+    Disconnect-Guest
     Write-Report -Script '31-Verify-Host' -ExitCode $exitCode
 }
 exit $exitCode

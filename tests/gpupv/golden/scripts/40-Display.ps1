@@ -16,7 +16,8 @@ Exit codes: 0 done or nothing to do, 1 failed, 2 problem found, nothing
 changed.
 
 .PARAMETER Json
-Writes one JSON object instead of text.
+Writes one JSON object instead of text. The lines of -WhatIf are PowerShell's
+own; they come before it.
 
 .EXAMPLE
 powershell.exe -NoProfile -ExecutionPolicy Bypass -File .\40-Display.ps1 -WhatIf
@@ -29,7 +30,7 @@ $ErrorActionPreference = 'Stop'
 
 $Plan = @{
     Tool = 'labkit 0.1.0'
-    Hash = 'd0016b850a0b2585459ed05e0bd655328aaec269717a2124c176fa71d567d330'
+    Hash = '33d5d17abae078041650820a3225ace83d68908bd8e763f2c63d3d25bfc25565'
     Name = 'lab'
     AllowPolicy = $false
     Machines = @(
@@ -46,6 +47,7 @@ $Plan = @{
             ProcessorCount = 8
             LowMmioBytes = 1073741824
             HighMmioBytes = 34359738368
+            HighMmioBaseMb = $null
             StopAction = 'ShutDown'
             Width = 2560
             Height = 1440
@@ -66,6 +68,7 @@ $Plan = @{
             ProcessorCount = 4
             LowMmioBytes = 1073741824
             HighMmioBytes = 34359738368
+            HighMmioBaseMb = $null
             StopAction = 'ShutDown'
             Width = $null
             Height = $null
@@ -87,6 +90,7 @@ $script:Changed = New-Object -TypeName System.Collections.ArrayList
 $script:Unchanged = New-Object -TypeName System.Collections.ArrayList
 $script:Problems = New-Object -TypeName System.Collections.ArrayList
 $script:ManualSteps = New-Object -TypeName System.Collections.ArrayList
+$script:Notes = New-Object -TypeName System.Collections.ArrayList
 
 function Write-Line {
     param([string]$Text)
@@ -114,25 +118,47 @@ function Add-Problem {
     Write-Line -Text "problem    ${Field}: $Message ($Code)"
 }
 
-function Add-ManualStep {
-    param([string]$Item, [string]$Message)
-    [void]$script:ManualSteps.Add([ordered]@{ item = $Item; message = $Message })
-    Write-Line -Text "next       ${Item}: $Message"
+function Add-Note {
+    # Worth knowing; it stops nothing.
+    param([string]$Code, [string]$Field, [string]$Message)
+    [void]$script:Notes.Add([ordered]@{ code = $Code; field = $Field; message = $Message })
+    Write-Line -Text "note       ${Field}: $Message ($Code)"
 }
 
 function Add-Failure {
     param([System.Management.Automation.ErrorRecord]$ErrorRecord)
     $place = "line $($ErrorRecord.InvocationInfo.ScriptLineNumber)"
-    Add-Problem -Code 'GPV-FAILED' -Field $place -Message $ErrorRecord.Exception.Message
-    if ($script:Changed.Count -gt 0) {
-        Write-Line -Text 'what is listed as changed above stays changed; 90-Rollback.ps1 undoes it'
+    $code = 'GPV-FAILED'
+    $message = $ErrorRecord.Exception.Message
+    if ($message -cmatch '^(GPV-[A-Z0-9-]+): (?s)(.*)$') {
+        $code = $Matches[1]
+        $message = $Matches[2]
     }
+    Add-Problem -Code $code -Field $place -Message $message
+    if ($script:Changed.Count -gt 0) {
+        Write-Line -Text 'what is listed as changed above stays so; this script can be run again'
+    }
+}
+
+function Get-FailureExitCode {
+    # A failure with a code of its own, before any change, is a problem that was found in time.
+    $last = $script:Problems[$script:Problems.Count - 1]
+    if ($last.code -ne 'GPV-FAILED' -and $script:Changed.Count -eq 0) { return 2 }
+    return 1
 }
 
 function Get-ReportExitCode {
     if ($script:Problems.Count -gt 0) { return 2 }
     if ($script:ManualSteps.Count -gt 0) { return 3 }
     return 0
+}
+
+function ConvertTo-AsciiJson {
+    # The console writes in the code page of the machine: other characters as \uXXXX, as JSON may.
+    param([object]$Value)
+    $text = ConvertTo-Json -InputObject $Value -Depth 6
+    $escape = { param($Found) '\u{0:x4}' -f [int][char]$Found.Value }
+    [regex]::Replace($text, '[^\x00-\x7F]', $escape)
 }
 
 function Write-Report {
@@ -147,10 +173,11 @@ function Write-Report {
         changed = @($script:Changed)
         unchanged = @($script:Unchanged)
         problems = @($script:Problems)
+        notes = @($script:Notes)
         manual = @($script:ManualSteps)
         exit = $ExitCode
     }
-    Write-Output -InputObject (ConvertTo-Json -InputObject $report -Depth 6)
+    Write-Output -InputObject (ConvertTo-AsciiJson -Value $report)
 }
 
 function Confirm-WideProcess {
@@ -163,7 +190,8 @@ function Confirm-WideProcess {
 # -- Virtual machines: exactly one for each entry of the plan, never a wildcard
 
 function Find-PlanMachine {
-    param([hashtable]$Machine)
+    # Of a machine that is gone there is nothing to undo: with -MayBeGone it stops nothing.
+    param([hashtable]$Machine, [switch]$MayBeGone)
     if ($Machine.Id) {
         $found = @(Get-VM | Where-Object -FilterScript { "$($_.Id)" -eq $Machine.Id })
     } else {
@@ -171,8 +199,9 @@ function Find-PlanMachine {
     }
     if ($found.Count -eq 1) { return $found[0] }
     if ($found.Count -eq 0) {
-        $message = 'there is no such virtual machine'
-        Add-Problem -Code 'GPV-VM-NOT-FOUND' -Field $Machine.Name -Message $message
+        $report = @{ Code = 'GPV-VM-NOT-FOUND'; Field = $Machine.Name }
+        $report.Message = 'there is no such virtual machine'
+        if ($MayBeGone) { Add-Note @report } else { Add-Problem @report }
     } else {
         $message = "$($found.Count) virtual machines have this name; give the id in the plan"
         Add-Problem -Code 'GPV-VM-AMBIGUOUS' -Field $Machine.Name -Message $message
@@ -187,75 +216,7 @@ function Confirm-MachineOff {
     }
 }
 
-function Confirm-MachineDisk {
-    # A differencing disk means checkpoints; writing to its parent would damage the chain.
-    param([object]$VM, [string]$Vhdx)
-    if (@(Get-VMSnapshot -VM $VM).Count -gt 0) {
-        $message = 'it has checkpoints; delete them, which merges them, and wait for the merge'
-        Add-Problem -Code 'GPV-VM-CHECKPOINTS' -Field $VM.Name -Message $message
-    }
-    $disks = @(Get-VMHardDiskDrive -VM $VM | ForEach-Object -Process { "$($_.Path)" })
-    foreach ($disk in $disks) {
-        if ([System.IO.Path]::GetExtension($disk) -eq '.avhdx') {
-            $message = "it runs on the checkpoint disk $disk; merge it first"
-            Add-Problem -Code 'GPV-VHD-AVHDX' -Field $VM.Name -Message $message
-            return
-        }
-    }
-    if ($disks -notcontains $Vhdx) {
-        $message = "the plan's disk $Vhdx is not attached to it"
-        Add-Problem -Code 'GPV-VM-DISK' -Field $VM.Name -Message $message
-    }
-}
-
 # -- Cards of the host and adapters of a virtual machine
-
-function Get-HostGpu {
-    # Windows 10 has the older name; on Windows 11 that name prints a warning and nothing else.
-    if (Get-Command -Name 'Get-VMHostPartitionableGpu' -ErrorAction SilentlyContinue) {
-        return Get-VMHostPartitionableGpu
-    }
-    Get-VMPartitionableGpu
-}
-
-function Test-InstancePathSupport {
-    (Get-Command -Name 'Add-VMGpuPartitionAdapter').Parameters.ContainsKey('InstancePath')
-}
-
-function Resolve-PlanGpu {
-    # The host's object for each card that the plan names; whole paths, in any case of letters.
-    param([hashtable]$Machine)
-    $cards = @(Get-HostGpu)
-    if ($cards.Count -eq 0) {
-        $message = 'the host lists no card that can be shared; install the vendor''s driver'
-        Add-Problem -Code 'GPV-NO-GPU' -Field $Machine.Name -Message $message
-        return
-    }
-    if ($cards.Count -gt 1 -and -not (Test-InstancePathSupport)) {
-        $message = 'this Windows cannot say which of several cards is meant; use Windows 11'
-        Add-Problem -Code 'GPV-NO-INSTANCEPATH' -Field $Machine.Name -Message $message
-        return
-    }
-    foreach ($path in $Machine.Gpus) {
-        $found = @($cards | Where-Object -FilterScript { $null -eq $path -or $_.Name -eq $path })
-        if ($found.Count -eq 1) {
-            $found[0]
-        } elseif ($found.Count -gt 1) {
-            $message = "the host has $($found.Count) cards; write the path of one in the plan"
-            Add-Problem -Code 'GPV-GPU-AMBIGUOUS' -Field $Machine.Name -Message $message
-        } else {
-            $message = "the host does not list the card $path"
-            Add-Problem -Code 'GPV-GPU-NOT-FOUND' -Field $Machine.Name -Message $message
-        }
-    }
-}
-
-function ConvertTo-PnpId {
-    # \\?\PCI#VEN...#4&...#{guid}\GPUPARAV -> PCI\VEN...\4&...
-    param([string]$InstancePath)
-    $parts = $InstancePath.Substring(4).Split('#')
-    "$($parts[0])\$($parts[1])\$($parts[2])"
-}
 
 function Get-AdapterPath {
     # Windows 10 has no such property; there the host has one card, so nothing is ambiguous.
@@ -265,56 +226,7 @@ function Get-AdapterPath {
     return ''
 }
 
-function Select-AdapterOfGpu {
-    # The adapters that point to this card; where adapters have no path, all of them do.
-    param([object[]]$Adapters, [string]$Path)
-    foreach ($adapter in $Adapters) {
-        $own = Get-AdapterPath -Adapter $adapter
-        if ($own -eq $Path -or ($own -eq '' -and -not (Test-InstancePathSupport))) { $adapter }
-    }
-}
-
-function Get-PartitionValue {
-    # Percent of the card's totals. [decimal] holds 2^64 * 100 exactly; [double] would not.
-    param([object]$Gpu, [int]$Percent)
-    $values = @{}
-    foreach ($capability in 'VRAM', 'Encode', 'Decode', 'Compute') {
-        $total = [decimal]$Gpu."Total$capability"
-        $share = [uint64][Math]::Max([decimal]1, [Math]::Floor($total * $Percent / 100))
-        $values["MinPartition$capability"] = [uint64]1
-        $values["MaxPartition$capability"] = $share
-        $values["OptimalPartition$capability"] = $share
-    }
-    $values
-}
-
 # -- Settings: what the plan wants, what is there, and where the two differ
-
-function Get-WantedSetting {
-    param([hashtable]$Machine)
-    [ordered]@{
-        GuestControlledCacheTypes = $true
-        LowMemoryMappedIoSpace = [uint32]$Machine.LowMmioBytes
-        HighMemoryMappedIoSpace = [uint64]$Machine.HighMmioBytes
-        AutomaticCheckpointsEnabled = $false
-        CheckpointType = 'Disabled'
-        AutomaticStopAction = $Machine.StopAction
-    }
-}
-
-function Get-WantedMemory {
-    param([hashtable]$Machine)
-    $wanted = [ordered]@{ DynamicMemoryEnabled = $false }
-    if ($null -ne $Machine.MemoryBytes) { $wanted.Startup = [int64]$Machine.MemoryBytes }
-    $wanted
-}
-
-function Get-WantedProcessor {
-    param([hashtable]$Machine)
-    $wanted = [ordered]@{}
-    if ($null -ne $Machine.ProcessorCount) { $wanted.Count = [int64]$Machine.ProcessorCount }
-    $wanted
-}
 
 function Get-WantedVideo {
     param([hashtable]$Machine)
@@ -364,7 +276,7 @@ function Get-ValueOfEach {
     $found
 }
 
-# -- State: how a virtual machine was before the first change, kept until the rollback
+# -- Where states, manifests and marks are kept: for administrators alone, since all obey them
 
 $script:StateFolder = Join-Path -Path $env:ProgramData -ChildPath 'labkit\gpupv'
 
@@ -373,24 +285,92 @@ function Get-StateFile {
     Join-Path -Path $script:StateFolder -ChildPath "$($VM.Id).state.json"
 }
 
-function Get-MachineState {
+function Read-JsonFile {
+    param([string]$Path)
+    if (Test-Path -LiteralPath $Path -PathType Leaf) {
+        ConvertFrom-Json -InputObject ([System.IO.File]::ReadAllText($Path))
+    }
+}
+
+function Confirm-StateFolder {
+    # Anybody may make folders in ProgramData; what lies in somebody else's is not obeyed.
+    $trusted = 'S-1-5-18', 'S-1-5-32-544'
+    foreach ($folder in [System.IO.Path]::GetDirectoryName($script:StateFolder), $script:StateFolder) {
+        if (-not (Test-Path -LiteralPath $folder)) { return }
+        $link = (Get-Item -LiteralPath $folder -Force).Attributes -band
+            [System.IO.FileAttributes]::ReparsePoint
+        $type = [System.Security.Principal.SecurityIdentifier]
+        $owner = (Get-Acl -LiteralPath $folder).GetOwner($type).Value
+        if ($link -or $trusted -notcontains $owner) {
+            throw "GPV-STATE-FOLDER: $folder is a link, or belongs to $owner, no administrator"
+        }
+    }
+}
+
+# -- Writing there
+
+function Protect-StateFolder {
+    # Full control for the system and administrators, nothing for others, nothing inherited.
+    $sections = [System.Security.AccessControl.AccessControlSections]'Owner, Group, Access'
+    $rules = 'O:BAG:BAD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)'
+    Confirm-StateFolder
+    foreach ($folder in [System.IO.Path]::GetDirectoryName($script:StateFolder), $script:StateFolder) {
+        [void][System.IO.Directory]::CreateDirectory($folder)
+        if ((Get-Acl -LiteralPath $folder).AreAccessRulesProtected) { continue }
+        $security = New-Object -TypeName System.Security.AccessControl.DirectorySecurity
+        $security.SetSecurityDescriptorSddlForm($rules, $sections)
+        Set-Acl -LiteralPath $folder -AclObject $security -Confirm:$false
+    }
+}
+
+function Write-JsonFile {
+    # Written beside and renamed, so that a cut leaves the old file or the new one, whole.
+    param([string]$Path, [object]$Value)
+    Protect-StateFolder
+    $text = ConvertTo-Json -InputObject $Value -Depth 6
+    $bytes = [System.Text.Encoding]::UTF8.GetBytes($text)
+    $new = "$Path.new"
+    $stream = [System.IO.File]::Create($new)
+    try {
+        $stream.Write($bytes, 0, $bytes.Length)
+        $stream.Flush($true)
+    } finally {
+        $stream.Dispose()
+    }
+    if (Test-Path -LiteralPath $Path) {
+        [System.IO.File]::Replace($new, $Path, [NullString]::Value)
+    } else {
+        [System.IO.File]::Move($new, $Path)
+    }
+}
+
+# -- State: how a virtual machine was before the first change, kept until the rollback
+
+function Get-AdapterState {
     # Numbers as text: JSON readers round what is beyond 2^53.
+    param([object]$Adapter)
+    $values = @{}
+    foreach ($bound in 'Min', 'Max', 'Optimal') {
+        foreach ($capability in 'VRAM', 'Encode', 'Decode', 'Compute') {
+            $name = "${bound}Partition$capability"
+            $values[$name] = "$($Adapter.$name)"
+        }
+    }
+    [pscustomobject]@{
+        Id = "$($Adapter.Id)"
+        Path = (Get-AdapterPath -Adapter $Adapter)
+        Values = [pscustomobject]$values
+    }
+}
+
+function Get-MachineState {
     param([object]$VM)
     $settings = 'GuestControlledCacheTypes', 'LowMemoryMappedIoSpace', 'HighMemoryMappedIoSpace',
         'AutomaticCheckpointsEnabled', 'CheckpointType', 'AutomaticStopAction'
-    $adapters = @(foreach ($adapter in @(Get-VMGpuPartitionAdapter -VM $VM)) {
-        $values = @{}
-        foreach ($bound in 'Min', 'Max', 'Optimal') {
-            foreach ($capability in 'VRAM', 'Encode', 'Decode', 'Compute') {
-                $name = "${bound}Partition$capability"
-                $values[$name] = "$($adapter.$name)"
-            }
-        }
-        @{ Id = "$($adapter.Id)"; Path = (Get-AdapterPath -Adapter $adapter); Values = $values }
-    })
     $memory = Get-VMMemory -VM $VM
     $memoryNames = 'DynamicMemoryEnabled', 'Startup', 'Minimum', 'Maximum'
     $videoNames = 'ResolutionType', 'HorizontalResolution', 'VerticalResolution'
+    $adapters = @(Get-VMGpuPartitionAdapter -VM $VM)
     [ordered]@{
         Id = "$($VM.Id)"
         Name = $VM.Name
@@ -398,25 +378,8 @@ function Get-MachineState {
         Memory = Get-ValueOfEach -Actual $memory -Name $memoryNames
         Processor = Get-ValueOfEach -Actual (Get-VMProcessor -VM $VM) -Name 'Count'
         Video = Get-ValueOfEach -Actual (Get-VMVideo -VM $VM) -Name $videoNames
-        Adapters = $adapters
-    }
-}
-
-function Write-JsonFile {
-    # Written beside and renamed, so that a cut leaves the old file or the new one, whole.
-    param([string]$Path, [object]$Value)
-    $folder = [System.IO.Path]::GetDirectoryName($Path)
-    [void][System.IO.Directory]::CreateDirectory($folder)
-    $text = ConvertTo-Json -InputObject $Value -Depth 6
-    $new = "$Path.new"
-    [System.IO.File]::WriteAllText($new, $text)
-    Move-Item -LiteralPath $new -Destination $Path -Force
-}
-
-function Read-JsonFile {
-    param([string]$Path)
-    if (Test-Path -LiteralPath $Path -PathType Leaf) {
-        ConvertFrom-Json -InputObject ([System.IO.File]::ReadAllText($Path))
+        Adapters = @(foreach ($adapter in $adapters) { Get-AdapterState -Adapter $adapter })
+        Applied = @{}
     }
 }
 
@@ -432,6 +395,19 @@ function Save-MachineState {
     }
 }
 
+function Save-AppliedValue {
+    # Noted before each change: the rollback puts back only what was set here and still is so.
+    param([object]$VM, [string]$Group, [hashtable]$Values)
+    $file = Get-StateFile -VM $VM
+    $state = Read-JsonFile -Path $file
+    if ($null -eq $state) { throw "the present settings of $($VM.Name) were not saved" }
+    foreach ($name in $Values.Keys) {
+        $note = @{ NotePropertyName = "$Group.$name"; NotePropertyValue = "$($Values[$name])" }
+        Add-Member -InputObject $state.Applied @note -Force
+    }
+    Write-JsonFile -Path $file -Value $state
+}
+
 # -- This script
 
 function Set-PlanVideo {
@@ -441,10 +417,11 @@ function Set-PlanVideo {
     $actual = Get-VMVideo -VM $VM
     $wanted = Get-WantedVideo -Machine $Machine
     $different = Compare-Setting -Actual $actual -Wanted $wanted -Item $VM.Name
-    if ($different.Count -eq 0) { return }
+    if (@($different.Keys).Count -eq 0) { return }
     $text = Format-Change -Actual $actual -Different $different
     if (-not $PSCmdlet.ShouldProcess($VM.Name, "video: $text")) { return }
     $before = Get-ValueOfEach -Actual $actual -Name @($different.Keys)
+    Save-AppliedValue -VM $VM -Group 'Video' -Values $different
     Set-VMVideo -VM $VM @wanted
     Add-ChangeOfEach -Item $VM.Name -Before $before -Different $different
 }
@@ -467,10 +444,12 @@ function Invoke-Display {
 $exitCode = 1
 try {
     Confirm-WideProcess
+    Confirm-StateFolder
     Invoke-Display
     $exitCode = Get-ReportExitCode
 } catch {
     Add-Failure -ErrorRecord $_
+    $exitCode = Get-FailureExitCode
 } finally {
     Write-Report -Script '40-Display' -ExitCode $exitCode
 }

@@ -9,9 +9,12 @@ $script:CopyLists = [ordered]@{
 
 function Get-DeviceValue {
     param([string]$PnpId, [string]$KeyName)
-    $property = Get-PnpDeviceProperty -InstanceId $PnpId -KeyName $KeyName
-    if (-not $property.Data) { throw "GPV-DRIVER-UNRESOLVED: $PnpId has no $KeyName" }
-    "$($property.Data)"
+    $property = Get-PnpDeviceProperty -InstanceId $PnpId -KeyName $KeyName -ErrorAction Stop
+    $data = $property.PSObject.Properties['Data']
+    if ($null -eq $data -or -not $data.Value) {
+        throw "GPV-DRIVER-UNRESOLVED: $PnpId has no $KeyName"
+    }
+    "$($data.Value)"
 }
 
 function Get-DriverPackage {
@@ -30,19 +33,65 @@ function Get-DriverPackage {
     if ([System.IO.Path]::GetDirectoryName($folders[0]) -ne $store) {
         throw "GPV-DRIVER-UNRESOLVED: $($folders[0]) is not in the driver store"
     }
+    $file = "$($drivers[0].OriginalFileName)"
+    if (-not (Test-Path -LiteralPath $file -PathType Leaf)) {
+        throw "GPV-DRIVER-UNRESOLVED: there is no $file"
+    }
     @{
         Folder = $folders[0]
         Name = [System.IO.Path]::GetFileName($folders[0])
         Inf = $inf
+        File = $file
         Version = "$($drivers[0].Version)"
         ClassKey = Get-DeviceValue -PnpId $pnpId -KeyName 'DEVPKEY_Device_Driver'
         InstancePath = $InstancePath
     }
 }
 
+function Get-InfValue {
+    # Each value of a key of an INF file, without blanks and comments.
+    param([string]$Path, [string]$Key)
+    if (-not (Test-Path -LiteralPath $Path -PathType Leaf)) { return }
+    $text = [System.IO.File]::ReadAllText($Path)
+    foreach ($found in [regex]::Matches($text, "(?im)^[ \t]*${Key}[ \t]*=([^;\r\n]+)")) {
+        $found.Groups[1].Value -replace '\s', ''
+    }
+}
+
+function Find-CompanionPackage {
+    # What the INF of an AMD card has copied along (OpenCL and the like): other packages of the
+    # store, of the very same version. Where not exactly one fits, it is left out, and said.
+    param([hashtable]$Package)
+    if ($Package.InstancePath -notmatch 'VEN_1002') { return }
+    $store = [System.IO.Path]::GetDirectoryName($Package.Folder)
+    $version = "$(Get-InfValue -Path $Package.File -Key 'DriverVer')"
+    $lists = @(Get-InfValue -Path $Package.File -Key 'CopyINF')
+    $names = @($lists | ForEach-Object -Process { $_.Split(',') } | Sort-Object -Unique)
+    foreach ($name in $names) {
+        if ($name -notmatch '^(amdocl|amdwin-u[0-9a-z_-]*)\.inf$') { continue }
+        $found = @(Get-ChildItem -LiteralPath $store -Directory | Where-Object -FilterScript {
+            $file = Join-Path -Path $_.FullName -ChildPath $name
+            $_.Name.StartsWith("${name}_", [StringComparison]::OrdinalIgnoreCase) -and
+                "$(Get-InfValue -Path $file -Key 'DriverVer')" -eq $version
+        })
+        if ($found.Count -ne 1) {
+            $message = "$($found.Count) packages $name of version $version; it is left out"
+            Add-Note -Code 'GPV-DRIVER-UNRESOLVED' -Field $Package.Name -Message $message
+            continue
+        }
+        $companion = $Package.Clone()
+        $companion.Folder = $found[0].FullName
+        $companion.Name = $found[0].Name
+        $companion.Inf = $name
+        $companion.ClassKey = ''
+        $companion
+    }
+}
+
 function Get-CopyRule {
     # The driver's own lists in the card's class key, and one level below it.
     param([hashtable]$Package)
+    if (-not $Package.ClassKey) { return }
     $root = "HKLM:\SYSTEM\CurrentControlSet\Control\Class\$($Package.ClassKey)"
     $keys = @(Get-Item -LiteralPath $root)
     $keys += @(Get-ChildItem -LiteralPath $root -ErrorAction SilentlyContinue)
@@ -54,6 +103,7 @@ function Get-CopyRule {
             foreach ($name in $values.GetValueNames()) {
                 $pair = @($values.GetValue($name))
                 $target = ''
+                if ("$($pair[0])" -eq '') { continue }
                 if ($pair.Count -gt 1) { $target = "$($pair[1])" }
                 ConvertTo-FileRule -Package $Package -Source "$($pair[0])" -Target $target -List $list
             }
@@ -65,7 +115,7 @@ function ConvertTo-FileRule {
     # A source inside the package, a target that is a bare name; anything else is refused.
     param([hashtable]$Package, [string]$Source, [string]$Target, [string]$List)
     if ($Target -eq '') { $Target = $Source.Split('\')[-1] }
-    $odd = $Source.Contains(':') -or $Source.StartsWith('\') -or $Source.Split('\') -contains '..'
+    $odd = $Source -match '[:/]' -or $Source.StartsWith('\') -or $Source.Split('\') -contains '..'
     if ($odd -or $Target -match '[\\/:*?"<>|]' -or $Target -match '^\.*$') {
         throw "GPV-DRIVER-OUTSIDE: the driver wants '$Source' copied to '$Target'"
     }
@@ -95,7 +145,7 @@ function Get-VendorRule {
 function Get-PackageFile {
     # The whole package, in the folder of the same name below HostDriverStore.
     param([hashtable]$Package)
-    $below = "$script:GuestStore\FileRepository\$($Package.Name)"
+    $below = Get-GuestFolder -Name "FileRepository\$($Package.Name)"
     foreach ($file in @(Get-ChildItem -LiteralPath $Package.Folder -Recurse -File -Force)) {
         $relative = $file.FullName.Substring($Package.Folder.Length + 1)
         @{ Source = $file.FullName; Path = "$below\$relative"; Rule = 'package' }
@@ -103,16 +153,17 @@ function Get-PackageFile {
 }
 
 function Get-WantedFile {
-    # The driver's own rules come before the vendor table; the first rule for a path holds.
-    param([hashtable]$Package)
+    # Of all cards of a machine together. The driver's own rules come before the vendor tables,
+    # and the first rule for a path holds: two cards must not take turns with one file.
+    param([object[]]$Packages)
+    $rules = @(foreach ($package in $Packages) { Get-PackageFile -Package $package })
+    $rules += @(foreach ($package in $Packages) { Get-CopyRule -Package $package })
+    $rules += @(foreach ($package in $Packages) { Get-VendorRule -Package $package })
     $seen = @{}
-    $rules = @(Get-PackageFile -Package $Package)
-    $rules += @(Get-CopyRule -Package $Package)
-    $rules += @(Get-VendorRule -Package $Package)
     foreach ($rule in $rules) {
         if ($seen.ContainsKey($rule.Path)) { continue }
-        $seen[$rule.Path] = $true
         if (-not (Test-Path -LiteralPath $rule.Source -PathType Leaf)) { continue }
+        $seen[$rule.Path] = $true
         $rule
     }
 }

@@ -35,6 +35,11 @@ function Resolve-PlanGpu {
             Add-Problem -Code 'GPV-GPU-AMBIGUOUS' -Field $Machine.Name -Message $message
         } else {
             $message = "the host does not list the card $path"
+            foreach ($card in $cards) {
+                # The same model in another slot: the part after the first # names it.
+                if ($card.Name.Split('#')[1] -ne $path.Split('#')[1]) { continue }
+                $message += "; an equal one is at $($card.Name)"
+            }
             Add-Problem -Code 'GPV-GPU-NOT-FOUND' -Field $Machine.Name -Message $message
         }
     }
@@ -61,6 +66,26 @@ function Select-AdapterOfGpu {
     foreach ($adapter in $Adapters) {
         $own = Get-AdapterPath -Adapter $adapter
         if ($own -eq $Path -or ($own -eq '' -and -not (Test-InstancePathSupport))) { $adapter }
+    }
+}
+
+function Select-OtherAdapter {
+    # The adapters that point to no card of the plan.
+    param([object[]]$Adapters, [object[]]$Gpus)
+    $named = @(foreach ($gpu in $Gpus) { Select-AdapterOfGpu -Adapters $Adapters -Path $gpu.Name })
+    $known = @($named | ForEach-Object -Process { "$($_.Id)" })
+    foreach ($adapter in $Adapters) {
+        if ($known -notcontains "$($adapter.Id)") { $adapter }
+    }
+}
+
+function Confirm-OtherAdapter {
+    # Adapters that the plan does not name are removed only if the plan says so.
+    param([object]$VM, [object[]]$Gpus, [object[]]$Adapters)
+    foreach ($adapter in @(Select-OtherAdapter -Adapters $Adapters -Gpus $Gpus)) {
+        $message = "the plan does not name its adapter $($adapter.Id)"
+        $message += " $(Get-AdapterPath -Adapter $adapter); see remove_other_adapters"
+        Add-Problem -Code 'GPV-ADAPTER-OTHER' -Field $VM.Name -Message $message
     }
 }
 

@@ -1,7 +1,8 @@
 # -- Virtual machines: exactly one for each entry of the plan, never a wildcard
 
 function Find-PlanMachine {
-    param([hashtable]$Machine)
+    # Of a machine that is gone there is nothing to undo: with -MayBeGone it stops nothing.
+    param([hashtable]$Machine, [switch]$MayBeGone)
     if ($Machine.Id) {
         $found = @(Get-VM | Where-Object -FilterScript { "$($_.Id)" -eq $Machine.Id })
     } else {
@@ -9,8 +10,9 @@ function Find-PlanMachine {
     }
     if ($found.Count -eq 1) { return $found[0] }
     if ($found.Count -eq 0) {
-        $message = 'there is no such virtual machine'
-        Add-Problem -Code 'GPV-VM-NOT-FOUND' -Field $Machine.Name -Message $message
+        $report = @{ Code = 'GPV-VM-NOT-FOUND'; Field = $Machine.Name }
+        $report.Message = 'there is no such virtual machine'
+        if ($MayBeGone) { Add-Note @report } else { Add-Problem @report }
     } else {
         $message = "$($found.Count) virtual machines have this name; give the id in the plan"
         Add-Problem -Code 'GPV-VM-AMBIGUOUS' -Field $Machine.Name -Message $message
@@ -25,6 +27,12 @@ function Confirm-MachineOff {
     }
 }
 
+function ConvertTo-PlainPath {
+    # The plan may write a path with the prefix for long ones, and Hyper-V the same without.
+    param([string]$Path)
+    $Path -replace '^\\\\\?\\UNC\\', '\\' -replace '^\\\\\?\\', ''
+}
+
 function Confirm-MachineDisk {
     # A differencing disk means checkpoints; writing to its parent would damage the chain.
     param([object]$VM, [string]$Vhdx)
@@ -34,13 +42,14 @@ function Confirm-MachineDisk {
     }
     $disks = @(Get-VMHardDiskDrive -VM $VM | ForEach-Object -Process { "$($_.Path)" })
     foreach ($disk in $disks) {
-        if ([System.IO.Path]::GetExtension($disk) -eq '.avhdx') {
+        if ('.avhdx', '.avhd' -contains [System.IO.Path]::GetExtension($disk)) {
             $message = "it runs on the checkpoint disk $disk; merge it first"
             Add-Problem -Code 'GPV-VHD-AVHDX' -Field $VM.Name -Message $message
             return
         }
     }
-    if ($disks -notcontains $Vhdx) {
+    $plain = @($disks | ForEach-Object -Process { ConvertTo-PlainPath -Path $_ })
+    if ($plain -notcontains (ConvertTo-PlainPath -Path $Vhdx)) {
         $message = "the plan's disk $Vhdx is not attached to it"
         Add-Problem -Code 'GPV-VM-DISK' -Field $VM.Name -Message $message
     }

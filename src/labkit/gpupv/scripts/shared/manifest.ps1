@@ -1,46 +1,81 @@
-# -- Manifest: which files of a guest come from this script set; only those are ever removed
-
-$script:GuestStore = 'Windows\System32\HostDriverStore'
-$script:GuestManifest = "$script:GuestStore\labkit-manifest.json"
-$script:BackupFolder = "$script:GuestStore\labkit-backup"
+# -- Manifest: which files of a guest come from this script set; only those are ever taken away
 
 function Get-ManifestFile {
     param([object]$VM)
     Join-Path -Path $script:StateFolder -ChildPath "$($VM.Id).driver.json"
 }
 
-function Remove-GuestFile {
-    # Puts the file back that was there before, or deletes; the caller has asked.
-    [CmdletBinding(SupportsShouldProcess = $true)]
-    param([string]$Root, [object]$Entry, [string]$Item)
-    $path = Resolve-GuestPath -Root $Root -Relative $Entry.path
-    if (-not $PSCmdlet.ShouldProcess($Entry.path, 'take back')) { return }
-    if ($Entry.backup) {
-        $backup = Resolve-GuestPath -Root $Root -Relative $Entry.backup
-        if (Test-Path -LiteralPath $backup -PathType Leaf) {
-            Move-Item -LiteralPath $backup -Destination $path -Force
-            $folder = [System.IO.Path]::GetDirectoryName($Entry.backup)
-            Remove-EmptyFolder -Root $Root -Relative $folder
-            Add-Change -Item $Item -Setting $Entry.path -Before 'copied' -After 'as before'
-            return
-        }
-    }
-    if (Test-Path -LiteralPath $path -PathType Leaf) {
-        Remove-Item -LiteralPath $path -Force
-        Add-Change -Item $Item -Setting $Entry.path -Before 'copied' -After 'removed'
-    }
-    Remove-EmptyFolder -Root $Root -Relative ([System.IO.Path]::GetDirectoryName($Entry.path))
+function Get-GuestManifest {
+    Get-GuestFolder -Name 'labkit-manifest.json'
 }
 
-function Remove-EmptyFolder {
-    # Upwards, below HostDriverStore only, and only while a folder holds nothing.
-    [CmdletBinding(SupportsShouldProcess = $true)]
-    param([string]$Root, [string]$Relative)
-    while ($Relative.StartsWith("$script:GuestStore\", [StringComparison]::OrdinalIgnoreCase)) {
-        $folder = Resolve-GuestPath -Root $Root -Relative $Relative
-        if (@(Get-ChildItem -LiteralPath $folder -Force).Count -gt 0) { return }
-        if (-not $PSCmdlet.ShouldProcess($Relative, 'remove the empty folder')) { return }
-        Remove-Item -LiteralPath $folder -Force
-        $Relative = [System.IO.Path]::GetDirectoryName($Relative)
+function Invoke-GuestFunction {
+    # The same function: here on the mounted volume, or in the running guest.
+    param([hashtable]$Volume, [string]$Name, [hashtable]$Arguments)
+    $all = $Arguments.Clone()
+    $all['Root'] = $Volume.Folder
+    if ($null -eq $Volume.Session) {
+        & $Name @all
+        return
     }
+    $call = {
+        param([string]$Name, [hashtable]$Arguments)
+        $ErrorActionPreference = 'Stop'
+        & $Name @Arguments
+    }
+    $place = @{ Session = $Volume.Session; ScriptBlock = $call; ErrorAction = 'Stop' }
+    Invoke-Command @place -ArgumentList $Name, $all
+}
+
+function Send-GuestFile {
+    # Into the work folder of the guest; returns its path there.
+    param([hashtable]$Volume, [string]$Source)
+    $staged = Get-AsidePath
+    $target = [System.IO.Path]::Combine($Volume.Folder, $staged)
+    if ($null -eq $Volume.Session) {
+        Copy-Item -LiteralPath $Source -Destination $target -Force
+    } else {
+        $there = @{ Destination = $target; ToSession = $Volume.Session }
+        Copy-Item -LiteralPath $Source @there -Force -ErrorAction Stop
+    }
+    $staged
+}
+
+function Read-TrustedManifest {
+    # The host's copy counts, and only while the guest carries the mark of the same set: a fresh
+    # Windows on the disk carries none, and then nothing in it is ours.
+    param([object]$VM, [hashtable]$Volume)
+    $manifest = Read-JsonFile -Path (Get-ManifestFile -VM $VM)
+    if ($null -eq $manifest) { return }
+    $arguments = @{ Relative = (Get-GuestManifest) }
+    $text = "$(Invoke-GuestFunction -Volume $Volume -Name 'Read-GuestText' -Arguments $arguments)"
+    if ($text -eq '') { return }
+    $mark = (ConvertFrom-Json -InputObject $text).PSObject.Properties['mark']
+    if ($null -ne $mark -and "$($mark.Value)" -eq "$($manifest.mark)") { $manifest }
+}
+
+function Undo-DriverFile {
+    # One entry of the manifest, taken back; the caller has asked.
+    param([hashtable]$Volume, [object]$Entry, [string]$Item)
+    $arguments = @{
+        Path = "$($Entry.path)"
+        Hashes = @("$($Entry.sha256)", "$($Entry.before)")
+        Backup = "$($Entry.backup)"
+    }
+    $outcome = "$(Invoke-GuestFunction -Volume $Volume -Name 'Restore-GuestFile' -Arguments $arguments)"
+    if ($outcome -eq 'absent' -or $outcome -eq 'changed since') {
+        Add-Unchanged -Item $Item -Setting $Entry.path -Value $outcome
+    } else {
+        Add-Change -Item $Item -Setting $Entry.path -Before 'copied' -After $outcome
+    }
+}
+
+function Complete-GuestWork {
+    # What the guest still uses, or has loaded, changes at its next start.
+    param([hashtable]$Volume, [string]$Item, [int]$ChangesBefore)
+    $left = [int]"$(Invoke-GuestFunction -Volume $Volume -Name 'Clear-WorkFolder' -Arguments @{})"
+    if ($null -eq $Volume.Session -or $script:Changed.Count -eq $ChangesBefore) { return }
+    $message = 'restart the guest, so that it loads the files as they are now'
+    if ($left -gt 0) { $message += "; $left old ones are in use, the next run removes them" }
+    Add-ManualStep -Item $Item -Message $message
 }

@@ -19,10 +19,20 @@ function Get-WantedMemory {
     $wanted
 }
 
+function Confirm-StaticMemory {
+    # Switched off without a size, dynamic memory would leave the machine what it starts with.
+    param([object]$VM, [hashtable]$Machine)
+    $memory = Get-VMMemory -VM $VM
+    if (-not $memory.DynamicMemoryEnabled -or $null -ne $Machine.MemoryBytes) { return }
+    $message = "its memory is dynamic: it would stay at the $($memory.Startup) bytes that it starts"
+    $message += " with, of at most $($memory.Maximum); give its memory in the plan"
+    Add-Problem -Code 'GPV-MEM-DYNAMIC' -Field $VM.Name -Message $message
+}
+
 function Get-WantedProcessor {
     param([hashtable]$Machine)
     $wanted = [ordered]@{}
-    if ($null -ne $Machine.ProcessorCount) { $wanted.Count = [int64]$Machine.ProcessorCount }
+    if ($null -ne $Machine.ProcessorCount) { $wanted['Count'] = [int64]$Machine.ProcessorCount }
     $wanted
 }
 
@@ -35,6 +45,21 @@ function Get-WantedVideo {
         $wanted.VerticalResolution = [uint16]$Machine.Height
     }
     $wanted
+}
+
+function Get-GapSetting {
+    # Of the realized machine, not of its checkpoints; in MB, where the cmdlets speak of bytes.
+    param([object]$VM)
+    $place = @{
+        Namespace = 'root\virtualization\v2'
+        ClassName = 'Msvm_VirtualSystemSettingData'
+    }
+    $found = @(Get-CimInstance @place -ErrorAction Stop | Where-Object -FilterScript {
+        $_.VirtualSystemType -eq 'Microsoft:Hyper-V:System:Realized' -and
+            $_.ConfigurationID -eq "$($VM.Id)"
+    })
+    if ($found.Count -ne 1) { throw "$($found.Count) system settings belong to $($VM.Id)" }
+    $found[0]
 }
 
 function Compare-Setting {
