@@ -68,6 +68,11 @@ def test_an_entry_without_digits_is_taken_alone():
     assert expand_group("BURST.JPG", 1, 3).names == ("BURST.JPG",)
 
 
+def test_members_of_a_group_without_an_extension_have_none():
+    """No name ends with a dot: such a one could not be made on every system."""
+    assert expand_group("1000", 1000, 1002).names == ("1000", "1001", "1002")
+
+
 def test_chapters_come_in_the_order_of_recording():
     """The files of one clip are in one set, by chapter, and clips go by number."""
     sets = gather("GX010164.MP4", "GX010165.MP4", "GX020164.MP4", "GX100164.MP4")

@@ -57,14 +57,14 @@ def expand_group(
     Returns:
         The members. An entry that makes no sense gives `name` alone and a warning.
     """
-    stem, extension = split_name(name)
-    head, digits = stem[:-_DIGITS], stem[-_DIGITS:]
+    stem, _ = split_name(name)
+    head, digits, ending = stem[:-_DIGITS], stem[-_DIGITS:], name[len(stem) :]
     fault = _group_fault(digits, first, last)
     if fault is not None or first is None or last is None:
         return Group((name,), f"group {escaped(name)}: {fault}; only this file of it is taken")
     absent = frozenset(missing)
     numbers = [number for number in range(first, last + 1) if number not in absent]
-    names = tuple(f"{head}{number:04d}.{extension}" for number in numbers)
+    names = tuple(f"{head}{number:04d}{ending}" for number in numbers)
     if name in names:
         return Group(names)
     return Group((name, *names), f"group {escaped(name)} does not list its own first member")
