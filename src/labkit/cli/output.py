@@ -6,8 +6,6 @@ This is the only module that imports rich, and only when a table or a bar is rea
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import re
 import sys
@@ -15,18 +13,16 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from datetime import date, datetime
-from enum import Enum
 from itertools import chain
-from numbers import Integral, Rational
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
+from labkit.cli.document import Row, json_pieces
+from labkit.cli.painting import Style, mark, paint, visible, without_color, without_marks
 from labkit.errors import ExitCode, LabkitError, UnmetError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from types import TracebackType
     from typing import Self
 
@@ -48,31 +44,13 @@ __all__ = [
 ]
 
 ColorMode = Literal["auto", "always", "never"]
-Style = Literal["good", "bad", "warn", "dim", "bold", "heading"]
-
-_SGR = {"good": "32", "bad": "31", "warn": "33", "dim": "2", "bold": "1", "heading": "1;36"}
 
 _KILO = 1000
 
 _NUMERIC = re.compile(r"[-+~≈<>]?\s*[\d.,:]+(e[-+]?\d+)?\s*(%|[kMGT]?i?B|s|h|d|x|/s)*")
 
-# Names that come from a camera, a TV or a file may hold sequences that drive the terminal: every
-# control character in a text is shown, not obeyed, and so is one that turns the direction of what
-# follows. Our own colours travel as noncharacters (U+FDD0 ends one, those after it begin one) and
-# become sequences at the very end.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-_PLAIN_MARK = "\ufdd0"
-_MARKS = {style: chr(ord(_PLAIN_MARK) + 1 + index) for index, style in enumerate(_SGR)}
-_SEQUENCES = {
-    _PLAIN_MARK: "\x1b[0m",
-    **{mark: f"\x1b[{_SGR[style]}m" for style, mark in _MARKS.items()},
-}
-_MARK = re.compile(f"[{''.join(_SEQUENCES)}]")
-
 # A table that is wider than such a terminal is written as one record after the other.
 _NARROW_COLUMNS = 60
-
-_PIECE_LENGTH = 1 << 16
 
 
 class ClosedPipeError(Exception):
@@ -139,7 +117,7 @@ class Output:
 
     def line(self, text: str = "") -> None:
         """Write a line of the result to standard output."""
-        self._write(self._painted(_visible(text, keep="\n\t")) + "\n")
+        self._write(self._painted(visible(text, keep="\n\t")) + "\n")
 
     def fields(self, pairs: Mapping[str, str]) -> None:
         """Write names and values, a line each: aligned for a person, tab-separated for a pipe."""
@@ -149,7 +127,7 @@ class Output:
 
     def style(self, text: str, style: Style) -> str:
         """Mark `text` to be painted, where the stream that it is written to shows colours."""
-        return f"{_MARKS[style]}{text}{_PLAIN_MARK}" if text else text
+        return mark(text, style)
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Write a table: aligned for a person, tab-separated for a pipe.
@@ -158,7 +136,7 @@ class Output:
         """
         if not self.is_terminal:
             for row in chain([columns], rows):
-                cells = (_visible(cell.replace("\t", " ")) for cell in row)
+                cells = (visible(cell.replace("\t", " ")) for cell in row)
                 self._write(self._painted("\t".join(cells)) + "\n")
             return
         rows = list(rows)
@@ -177,11 +155,11 @@ class Output:
         table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
         for index, column in enumerate(columns):
             numeric = bool(rows) and all(
-                _NUMERIC.fullmatch(_MARK.sub("", row[index])) for row in rows
+                _NUMERIC.fullmatch(without_marks(row[index])) for row in rows
             )
             table.add_column(column, justify="right" if numeric else "left", overflow="fold")
         for row in rows:
-            table.add_row(*(Text.from_ansi(_paint(_visible(cell), colors=True)) for cell in row))
+            table.add_row(*(Text.from_ansi(paint(visible(cell), colors=True)) for cell in row))
         unlimited = console.options.update(max_width=sys.maxsize)
         natural_width = console.measure(table, options=unlimited).maximum
         if console.width < min(_NARROW_COLUMNS, natural_width):
@@ -214,10 +192,8 @@ class Output:
                 for error in errors
             ],
         }
-        encoder = json.JSONEncoder(indent=2, allow_nan=False, ensure_ascii=False, default=_plain)
-        for text in _joined(encoder.iterencode(document)):
-            self._write(_encodable(text, self.stdout.encoding or "utf-8"))
-        self._write("\n")
+        for text in json_pieces(document, self.stdout.encoding or "utf-8"):
+            self._write(text)
 
     # -- messages
 
@@ -249,7 +225,7 @@ class Output:
                 hint="add `--yes` to do it without a question, or `--dry-run` to see what it does",
                 code="confirmation-needed",
             )
-        self.stderr.write(f"{_visible(question, keep=chr(10))} [y/N] ")
+        self.stderr.write(f"{visible(question, keep=chr(10))} [y/N] ")
         self.stderr.flush()
         return self.stdin.readline().strip().lower() in {"y", "yes"}
 
@@ -259,7 +235,7 @@ class Output:
         self.progress.message(f"{self.style(f'{label}:', style)} {text}")
 
     def _painted(self, text: str) -> str:
-        return _paint(text, colors=self.colors(self.stdout))
+        return paint(text, colors=self.colors(self.stdout))
 
     def _write(self, text: str) -> None:
         try:
@@ -300,79 +276,6 @@ def process_output(env: Mapping[str, str]) -> Output:
     )
 
 
-def _visible(text: str, keep: str = "") -> str:
-    """Show control characters other than those of `keep`; a line break becomes a space."""
-
-    def show(match: re.Match[str]) -> str:
-        character = match.group()
-        if character in keep:
-            return character
-        code = ord(character)
-        return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}"  # noqa: PLR2004 - two digits
-
-    text = _CONTROL.sub(show, text)
-    if "\n" not in keep:
-        text = text.replace("\n", " ")
-    return text
-
-
-def _paint(text: str, *, colors: bool) -> str:
-    """Turn the marks of `Output.style` into sequences, or take them out."""
-    return _MARK.sub(lambda match: _SEQUENCES[match.group()] if colors else "", text)
-
-
-def without_color(text: str) -> str:
-    """Take the colours (SGR sequences) out of `text`."""
-    return re.sub(r"\x1b\[[\d;]*m", "", text)
-
-
-def _joined(pieces: Iterable[str]) -> Iterator[str]:
-    """Join small pieces to a few long ones, so that a long document is never whole in memory."""
-    held = io.StringIO()
-    for piece in pieces:
-        held.write(piece)
-        if held.tell() >= _PIECE_LENGTH:
-            yield held.getvalue()
-            held = io.StringIO()
-    yield held.getvalue()
-
-
-def _encodable(text: str, encoding: str) -> str:
-    """Escape a piece of JSON that `encoding` cannot hold; only strings have such characters."""
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        return re.sub(r"[^\x00-\x7f]", lambda match: json.dumps(match.group())[1:-1], text)
-    return text
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row of a long document, made when it is written: all of them together take much memory.
-
-    Attributes:
-        of: What it tells of.
-        make: Makes the row's mapping of it.
-    """
-
-    of: Any
-    make: Callable[[Any], Mapping[str, object]]
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Row):
-        return value.make(value.of)
-    if isinstance(value, (datetime, date)):
-        return value.isoformat()
-    if isinstance(value, Rational) and not isinstance(value, Integral):
-        return str(value)
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, Enum):
-        return value.value
-    raise TypeError(f"{type(value).__name__} has no place in a JSON document")
-
-
 class _StderrProgress:
     """Progress on standard error: bars on a terminal, else one line when the work ends."""
 
@@ -388,7 +291,7 @@ class _StderrProgress:
 
     def message(self, text: str) -> None:
         output = self._output
-        text = _paint(_visible(text, keep="\n\t"), colors=output.colors(output.stderr))
+        text = paint(visible(text, keep="\n\t"), colors=output.colors(output.stderr))
         with self._lock:
             if self._bars is not None:
                 from rich.text import Text
@@ -408,7 +311,7 @@ class _StderrProgress:
         self._output.warning(text)
 
     def task(self, name: str, *, total: float | None = None, unit: Unit = "bytes") -> Task:
-        name = _visible(name)
+        name = visible(name)
         if self.animated:
             return _BarTask(self, name, total, unit)
         return _LineTask(self, name, total, unit)
