@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 import subprocess
 import uuid
@@ -17,6 +18,7 @@ from support.boot_inputs import (
     HEALTHY,
     diagnosed,
     findings_by_rule,
+    without_windows_entry,
 )
 
 GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
@@ -156,3 +158,36 @@ def test_a_shell_can_read_every_command(rule_id):
                     ["sh", "-nc", line], capture_output=True, timeout=30, check=False
                 )
                 assert checked.returncode == 0, line
+
+
+ODD_LINES = (
+    "GRUB_DEFAULT='Windows Boot Manager (on /dev/nvme9n1p1)'  # mine",
+    'export GRUB_DEFAULT="Windows Boot Manager (on /dev/nvme9n1p1)"',
+    "GRUB_DISABLE_OS_PROBER='true' # switched off",
+    "GRUB_DEFAULT='a b'\nGRUB_SAVEDEFAULT=true",
+    "GRUB_TIMEOUT_STYLE='hidden'\nGRUB_TIMEOUT='0' # none",
+)
+
+
+@pytest.mark.parametrize("lines", ODD_LINES)
+@pytest.mark.parametrize("log", [None, "Warning: os-prober will not be executed to detect other\n"])
+def test_an_old_line_is_that_of_the_file(need_tool, lines, log):
+    """What undo gives to be put back stands in the file as it is, and the shell reads it."""
+    files = HEALTHY | {"default_grub": f"{lines}\n", "os-release": "ID=debian\n"}
+    files["grub.cfg"] = without_windows_entry().replace(
+        "timeout_style=menu", "timeout_style=hidden"
+    )
+    files["update-grub.txt"] = log
+    old = [
+        match[1]
+        for ranked in diagnosed(files).findings
+        for match in re.finditer(r"old line(?: of \S+)?: (.*)", ranked.finding.undo)
+        if match[1] != "no GRUB_DEFAULT"
+    ]
+    assert old
+    for line in old:
+        assert line in lines.split("\n")
+        check = subprocess.run(
+            [need_tool("dash"), "-n"], input=line, text=True, capture_output=True, check=False
+        )
+        assert check.returncode == 0, line

@@ -16,7 +16,14 @@ from labkit.boot.parse.efibootmgr import parse_efibootmgr
 from labkit.boot.parse.mkconfig_log import RunState, parse_mkconfig_log
 from labkit.boot.parse.os_prober import parse_os_prober
 from labkit.errors import InputError, UnmetError
-from support.boot_inputs import EFIBOOTMGR, FDISK, HEALTHY, diagnosed
+from support.boot_inputs import (
+    EFIBOOTMGR,
+    FDISK,
+    HEALTHY,
+    diagnosed,
+    findings_by_rule,
+    without_windows_entry,
+)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
@@ -102,6 +109,25 @@ def test_a_damaged_archive_is_refused(tmp_path):
         read_bundle(path)
 
 
+def test_no_damage_of_an_archive_is_read_over(tmp_path):
+    """Cut anywhere or with any byte changed, it is refused: the checksum at its end is verified."""
+    path = tmp_path / "boot.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        info = tarfile.TarInfo("boot/fdisk.txt")
+        info.size = len(FDISK)
+        archive.addfile(info, io.BytesIO(FDISK.encode()))
+    whole = path.read_bytes()
+    name_ends = whole.index(b"\0", 10)  # The header holds flags, the time and the name.
+    for place in range(1, len(whole), 7):
+        flipped = bytes([*whole[:place], whole[place] ^ 0x10, *whole[place + 1 :]])
+        for damaged in (whole[:place], flipped):
+            if damaged is flipped and 3 < place <= name_ends:
+                continue
+            path.write_bytes(damaged)
+            with pytest.raises(InputError):
+                read_bundle(path)
+
+
 def test_an_archive_is_never_unpacked(tmp_path):
     """Names that climb out of the archive touch nothing; the content is read all the same."""
     path = tmp_path / "evil.tar.gz"
@@ -180,6 +206,41 @@ def test_colons_in_a_name_do_not_shift_the_fields():
     line = "/dev/sda5:Linux: the sequel (1:2):Linux:linux:btrfs:1234:/@\n"
     found = parse_os_prober(Document.of("os-prober", line)).systems[0]
     assert (found.long, found.kind) == ("Linux: the sequel (1:2)", "linux")
+
+
+@pytest.mark.parametrize(
+    "complaint",
+    [
+        "bash: os-prober: command not found",
+        "sudo: os-prober: Befehl nicht gefunden",
+        "-bash: /usr/bin/os-prober: Ficheiro ou pasta inexistente",
+        "zsh: command not found: os-prober",
+        "fish: Unknown command: os-prober",
+        "Command 'os-prober' not found, but can be installed with:\nsudo apt install os-prober",
+    ],
+)
+def test_a_program_that_is_not_there_has_not_run(complaint):
+    """In any language: it is missing, and has not looked for anything."""
+    files = HEALTHY | {"os-prober.txt": f"$ sudo os-prober\n{complaint}\n"}
+    files["grub.cfg"] = without_windows_entry()
+    found = findings_by_rule(diagnosed(files))
+    assert "O02" in found
+    assert "O03" not in found
+
+
+@pytest.mark.parametrize("text", ["whatever this is\n", "Traceback\n  in x\n"])
+def test_other_text_is_not_what_os_prober_found(text):
+    """A file called os-prober.txt that holds something else was not read; it proves nothing."""
+    files = HEALTHY | {"os-prober.txt": text, "grub.cfg": without_windows_entry()}
+    diagnosis = diagnosed(files)
+    assert not {"O02", "O03"} & set(findings_by_rule(diagnosis))
+    assert any("os-prober.txt" in error.message for error in diagnosis.facts.unread)
+
+
+@pytest.mark.parametrize("text", ["", "$ sudo os-prober\n", "# os-prober\nroot@x:~#\n"])
+def test_an_empty_output_is_one(text):
+    """Also with the command before it and the next prompt behind it."""
+    assert parse_os_prober(Document.of("os-prober", text)).missing == ()
 
 
 def test_colours_do_not_hide_a_boot_list():

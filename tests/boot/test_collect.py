@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tarfile
 from pathlib import Path
@@ -12,13 +13,21 @@ import pytest
 from labkit.boot import collect as collecting
 from labkit.boot import diagnose, read_bundle
 from labkit.boot.changes import compare
-from labkit.boot.collect import Collection, collect_machine, write_archive
+from labkit.boot.collect import Collection, collect_machine, host_names, write_archive
 from labkit.boot.documents import decode
 from labkit.boot.kinds import Kind
 from labkit.boot.parse.esp import parse_esp_list
 from labkit.boot.redact import Redactor
 from labkit.errors import RefusedError, UnmetError
-from support.boot_inputs import DEFAULT_GRUB, FSTAB, GRUB_CFG, HEALTHY, OS_RELEASE, bundle_from
+from support.boot_inputs import (
+    BLKID,
+    DEFAULT_GRUB,
+    FSTAB,
+    GRUB_CFG,
+    HEALTHY,
+    OS_RELEASE,
+    bundle_from,
+)
 
 
 @pytest.fixture
@@ -124,6 +133,12 @@ def test_a_failed_write_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_mounted_system_has_a_name_of_its_own(root):
+    """It is as personal as that of the computer that collects, with and without its domain."""
+    (root / "etc/hostname").write_text("annas-box.example.org\n")
+    assert {"annas-box.example.org", "annas-box"} <= set(host_names(root))
+
+
 def test_what_is_personal_is_replaced():
     """Addresses, identifiers, names and password hashes go; public GUIDs stay."""
     raw = (
@@ -135,6 +150,47 @@ def test_what_is_personal_is_replaced():
     for secret in (b"020000000001", b"02:00:5e", b"thinkpad", b"ann", b"AB12", b"1ff43d80"):
         assert secret not in hidden
     assert b"c12a7328-f81f-11d2-ba4b-00a0c93ec93b" in hidden
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ("//192.168.7.33/secret /mnt/s cifs username=secret,password=secret 0 0", "/mnt/s cifs"),
+        ("secret:/secret /mnt/n nfs defaults 0 0", "/mnt/n nfs"),
+        ("secret@secret.example.org:/x /mnt fuse.sshfs defaults 0 0", "/mnt fuse.sshfs"),
+        ("/dev/disk/by-id/ata-Disk_secret12-part2 / ext4 defaults 0 1", "-part2 / ext4"),
+        ('GRUB_CMDLINE_LINUX="quiet luks.pw=secret ip=secret:10.1.2.3"', '"quiet luks.pw='),
+        ("linux /vmlinuz rd.luks.key=/secret root=UUID=1 ip=10.1.2.3:::secret", "root=UUID=1"),
+        ('set superusers="secret"', "superusers="),
+        ("password_pbkdf2 secret grub.pbkdf2.sha512.10000.AB12", "password_pbkdf2 "),
+        ("menuentry 'x' --users secret --hotkey=w {", "--hotkey=w {"),
+        ("# ask secret@example.org, 2001:db8::10.1.2.3 at 07:42:52", "07:42:52"),
+        ("Uri(https://secret:secret@example.org/boot)", "example.org/boot"),
+        ("hostname=secret PRETTY_NAME=Debian", "PRETTY_NAME=Debian"),
+        ("grub-common 2.12-1ubuntu7.3 6.8.0-31 Version=5.1.0", "2.12-1ubuntu7.3 6.8.0-31"),
+    ],
+)
+def test_secrets_and_addresses_are_replaced(line, kept):
+    """Passwords, keys, users, servers and addresses go; what the finding needs stays."""
+    hidden = Redactor(salt=b"1")(line.encode()).decode()
+    assert "secret" not in hidden
+    assert "10.1.2.3" not in hidden
+    assert "192.168" not in hidden
+    assert kept in hidden
+
+
+def test_identifiers_stay_joined_however_they_are_written():
+    """Lower case in fstab, lost zeros in the firmware's list; sectors and zeros are none."""
+    hidden = Redactor(salt=b"1")(
+        b"7A8C-9328 UUID=7a8c-9328 1234-5678 UUID=1234-5678 identifier: 0x00000000\n"
+        b"004d2a1b-01 HD(1,MBR,0x4d2a1b,0x800,0x1b836000)\n"
+    ).decode()
+    words = re.split(r"[ \n,=]+", hidden)
+    assert words[0] == words[2].upper() != "7A8C-9328"
+    assert words[3] == words[5] != "1234-5678"
+    assert words[8].removesuffix("-01") == words[11].removeprefix("0x") != "004d2a1b"
+    assert "0x00000000" in words
+    assert "0x1b836000)" in words
 
 
 def test_mbr_identifiers_stay_joined():
@@ -238,3 +294,36 @@ def test_only_a_mount_point_has_a_device(root):
     assert found is None or Path(found).is_block_device()
     assert collecting._mounted_device(root / "boot") is None
     assert collecting._mounted_device(root / "gone") is None
+
+
+def test_a_volume_that_bitlocker_took_is_told():
+    """It has no UUID any more, and is not gone."""
+    locked = BLKID.replace('UUID="BEC65C4DC65C07D3" TYPE="ntfs"', 'TYPE="BitLocker"')
+    after = HEALTHY | {"blkid.txt": locked}
+    found = compare(diagnose(bundle_from(HEALTHY)), diagnose(bundle_from(after)))
+    told = {c.name: (c.before, c.after) for c in found.changes}
+    assert told["/dev/nvme0n1p3"] == ("ntfs BEC65C4DC65C07D3", "BitLocker")
+
+
+@pytest.mark.parametrize("host", ["ubuntu", "fedora", "localhost", "EFI", "boot", "home", "linux"])
+def test_a_host_called_like_its_system_changes_no_finding(host):
+    """Installers name hosts after distributions; the loaders' folders keep their names."""
+    redact = Redactor([host], salt=b"1")
+    files = {name: redact(text.encode()) for name, text in HEALTHY.items()}
+    assert diagnose(bundle_from(files)).verdict == "healthy"
+
+
+def test_entries_that_are_files_stay_what_is_saved(tmp_path):
+    """Their names hold the machine's id, as grubenv does: both are replaced alike."""
+    machine = "0123456789abcdef0123456789abcdef"
+    name = f"loader/entries/{machine}-6.8.conf"
+    path = tmp_path / "boot.tar.gz"
+    write_archive(
+        Collection({name: b"title Fedora\n", "grubenv": f"saved_entry={machine}-6.8\n".encode()}),
+        path,
+        redact=Redactor(salt=b"1"),
+    )
+    documents = {i.document.name: i.document.text for i in read_bundle(path).inputs}
+    [entry] = [known for known in documents if known.endswith(".conf")]
+    assert machine not in entry
+    assert entry.rpartition("/")[2].removesuffix(".conf") in documents["boot/grubenv"]

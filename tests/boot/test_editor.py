@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -124,3 +125,40 @@ def test_a_kill_at_any_moment_leaves_the_old_or_the_new_file(tmp_path, moment):
     assert path.read_text() in {OLD} | {
         edit_settings(OLD, {"GRUB_DEFAULT": digit * 3000}) for digit in "01"
     }
+
+
+LINES = (
+    "GRUB_DEFAULT=0", "GRUB_DEFAULT = 0", "GRUB_DEFAULT+=1", "GRUB_DEFAULT: 0", "GRUB_DEFAULT 0",
+    "$GRUB_DEFAULT=0", "GRUB_DEFAULT=0 &", "(GRUB_DEFAULT=0)", "GRUB_DEFAULT=1>/dev/null",
+    "set GRUB_DEFAULT=3", "readonly GRUB_DEFAULT=3", "export GRUB_DEFAULT=2",
+    "export GRUB_DEFAULT 5", "export GRUB_CMDLINE_LINUX=a b.c", "GRUB_DEFAULT=a b",
+    "#GRUB_DEFAULT=0", "GRUB_DEFAULT='1' # one", "GRUB_DEFAULT=`echo 1`", "unset GRUB_DEFAULT",
+    "exit 0", "exec true", "return 0", "false", "true", "[ -f /x ] && GRUB_DEFAULT=2", "[ -f /x ]",
+    "[ -f /x ] || GRUB_DEFAULT=2", "[[ -f /x ]] && GRUB_TIMEOUT=1", "source /x", "sudo update-grub",
+    "if [ -f /x ]; then GRUB_DEFAULT=2; fi", "If you change this file", "f() { GRUB_DEFAULT=2; }",
+    "eval GRUB_DEFAULT=5", "GRUB_TIMEOUT=5 \\", ": ${GRUB_DEFAULT:=7}",
+    "while false; do GRUB_DEFAULT=2; done", "GRUB_DEFAULT=\u201c1\u201d",
+)  # fmt: skip
+
+
+def sourced(dash, path):
+    """Source a settings file as grub-mkconfig does, and give the value that it sets."""
+    script = f'set -e; . {path}; printf %s "$GRUB_DEFAULT"; : > {path}.done'
+    command = [dash, "-c", script]
+    end = subprocess.run(command, capture_output=True, check=False, env={"PATH": "/nowhere"})
+    done = path.with_name(f"{path.name}.done")
+    was_done = done.exists()
+    done.unlink(missing_ok=True)
+    return end.stdout.decode() if end.returncode == 0 and was_done else None
+
+
+@pytest.mark.parametrize("first", LINES)
+def test_an_edit_is_refused_or_holds_for_the_real_shell(need_tool, tmp_path, first):
+    """Whatever stands before and behind: update-grub's shell reads the file and sees the value."""
+    dash = need_tool("dash")
+    path = tmp_path / "grub"
+    for second in LINES:
+        path.write_text(f"{first}\n{second}\n")
+        with contextlib.suppress(RefusedError):
+            apply_edit(plan_edit(path, {"GRUB_DEFAULT": "a>b c"}), NOW)
+            assert sourced(dash, path) == "a>b c", path.read_text()

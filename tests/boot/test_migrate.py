@@ -205,6 +205,13 @@ def test_a_disk_without_room_for_the_alignment_is_refused():
         plan_migration(document, (204834 + 10**7) * 512)
 
 
+def test_an_overlapping_table_is_refused():
+    """One of the two is wrong, and a layout would carry that over."""
+    table = FDISK.replace("239616  461590527", "200000  461590527")
+    with pytest.raises(RefusedError, match="overlap from sector 200000"):
+        plan_migration(Document.of("fdisk.txt", table), TB)
+
+
 def test_an_mbr_disk_is_told_how_to_become_gpt():
     """Windows' own converter comes first."""
     mbr = {

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from labkit.boot.bundle import bundle_of
 from labkit.boot.documents import Document
+from labkit.boot.environment_place import unwritable_place
 from labkit.boot.grub_cfg import parse_grub_cfg
 from labkit.boot.join import join
 from labkit.boot.one_time import GrubWay, plan_one_time_start, uses_bitlocker
 from labkit.boot.parse.efibootmgr import parse_efibootmgr
 from labkit.boot.via import Via
-from labkit.errors import UnmetError, UsageError
-from support.boot_inputs import BLKID, EFIBOOTMGR, FDISK, HEALTHY
+from labkit.errors import RefusedError, UnmetError, UsageError
+from support.boot_inputs import BLKID, EFIBOOTMGR, FDISK, HEALTHY, ROOT_UUID
 
 GRUB = GrubWay(parse_grub_cfg(HEALTHY["grub.cfg"]))
 BITLOCKER = BLKID.replace('TYPE="ntfs"', 'TYPE="BitLocker"')
@@ -120,3 +123,75 @@ def test_a_legacy_computer_has_no_firmware_list():
     assert plan_one_time_start("windows", grub=GRUB, firmware=legacy).via is Via.GRUB
     with pytest.raises(UnmetError, match="not started by UEFI"):
         plan_one_time_start("windows", via=Via.FIRMWARE, firmware=legacy)
+
+
+ON_BTRFS = "UUID=1ff43d80 / btrfs subvol=@ 0 0\n"
+ON_LVM = "/dev/mapper/vg-root / ext4 defaults 0 1\n"
+
+
+@pytest.mark.parametrize(
+    ("fstab", "module", "block", "place"),
+    [
+        (ON_BTRFS, "ext2", {}, "btrfs"),
+        (ON_BTRFS, "ext2", {"env_block": "256+1"}, None),
+        (ON_BTRFS + "UUID=2 /boot ext4 defaults 0 2\n", "ext2", {}, None),
+        (ON_BTRFS + "/boot/efi/grub /boot/grub none bind 0 0\n", "zfs", {}, None),
+        (ON_LVM, "ext2", {}, "/dev/mapper/vg-root"),
+        ("/dev/md0 / ext4 defaults 0 1\n", "ext2", {}, "RAID (/dev/md0)"),
+        (f"UUID={ROOT_UUID} / ext4 defaults 0 1\n", "ext2", {}, None),
+        ("", "zfs", {}, "zfs"),
+        ("", "lvm", {}, "LVM"),
+        ("", "mdraid1x", {}, "RAID"),
+        ("", "ext2", {}, None),
+        ("", "luks", {}, None),
+    ],
+)
+def test_where_grub_cannot_write_is_known(fstab, module, block, place):
+    """By fstab, and by what the menu's own Linux entry loads; GRUB's own folder comes first."""
+    cfg = parse_grub_cfg(HEALTHY["grub.cfg"].replace("\tlinux", f"\tinsmod {module}\n\tlinux", 1))
+    facts = join(bundle_of("x", [Document.of("fstab", fstab)]))
+
+    assert unwritable_place(facts, cfg, block) == place
+
+
+def test_what_luks_maps_can_be_written():
+    """GRUB writes through LUKS, not through LVM."""
+    fstab = Document.of("fstab", "/dev/mapper/cr_root / ext4 defaults 0 1\n")
+    for fstype, expected in (("crypto_LUKS", None), ("LVM2_member", "LVM (/dev/mapper/cr_root)")):
+        blkid = Document.of("blkid.txt", BLKID.replace('"ext4"', f'"{fstype}"'))
+        facts = join(bundle_of("x", [fstab, blkid]))
+
+        assert unwritable_place(facts, GRUB.cfg) == expected
+
+
+def test_grub_is_refused_where_it_could_not_clear_the_choice():
+    """It would start Windows for ever: the firmware does it, and its command is the hint."""
+    stuck = replace(GRUB, unwritable="btrfs")
+
+    start = plan_one_time_start("windows", grub=stuck, firmware=firmware(), bitlocker=False)
+    assert (start.via, start.suits) == (Via.FIRMWARE, Via.FIRMWARE)
+    assert "btrfs" in start.reason
+    with pytest.raises(RefusedError, match="every time") as caught:
+        plan_one_time_start("windows", via=Via.GRUB, grub=stuck, firmware=firmware())
+    assert "sudo efibootmgr --bootnext 0004" in caught.value.hint
+    with pytest.raises(RefusedError) as caught:
+        plan_one_time_start("windows", grub=stuck)
+    assert "--efibootmgr" in caught.value.hint
+    legacy = firmware("EFI variables are not supported on this system.\n")
+    with pytest.raises(RefusedError) as caught:
+        plan_one_time_start("windows", grub=stuck, firmware=legacy)
+    assert "menu show" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("order", "way", "note"),
+    [("0004,0003", Via.FIRMWARE, "first, not GRUB"), ("0003", Via.GRUB, "")],
+)
+def test_grub_does_not_suit_where_the_firmware_passes_it_by(order, way, note):
+    """Where Windows or rEFInd is first, GRUB would not see its choice: it is told with it."""
+    listed = firmware(EFIBOOTMGR.replace("0003,0004", order))
+
+    assert plan_one_time_start("windows", grub=GRUB, firmware=listed, bitlocker=False).via is way
+    by_grub = plan_one_time_start("windows", via=Via.GRUB, grub=GRUB, firmware=listed)
+    assert note in by_grub.note
+    assert bool(by_grub.note) is bool(note)

@@ -8,10 +8,20 @@ import pytest
 
 from labkit.boot.diagnosis import diagnose
 from labkit.boot.documents import Document
+from labkit.boot.join import join
 from labkit.boot.kinds import Kind
 from labkit.boot.paste import cut_paste
 from labkit.errors import InputError
-from support.boot_inputs import BLKID, DEFAULT_GRUB, EFIBOOTMGR, FDISK, FSTAB, STUB
+from support.boot_inputs import (
+    BLKID,
+    DEFAULT_GRUB,
+    EFIBOOTMGR,
+    ESP_FILES,
+    FDISK,
+    FSTAB,
+    GRUB_CFG,
+    STUB,
+)
 
 LSBLK = """\
 NAME    FSTYPE   UUID                                 PARTUUID
@@ -295,3 +305,54 @@ def test_one_boot_info_report_stays_one():
     """boot-repair lists the firmware's entries before and after its repair in one report."""
     lists = f"= efibootmgr =\n{EFIBOOTMGR}\n=== efibootmgr after ===\n{CHANGED_ORDER}\n"
     assert len(cut_paste(Document.of("report", REPORT + lists))) == 1
+
+
+COMMANDS = {
+    "sudo fdisk -l": FDISK,
+    "sudo blkid": BLKID,
+    "efibootmgr -v": EFIBOOTMGR,
+    "sudo find /boot/efi -type f": "".join(f"/boot/efi{p}\n" for p in ESP_FILES.splitlines()),
+    "sudo cat /boot/efi/EFI/ubuntu/grub.cfg": STUB,
+    "cat /etc/default/grub": DEFAULT_GRUB,
+    "cat /etc/fstab": FSTAB,
+    "sudo cat /boot/grub/grub.cfg": GRUB_CFG,
+}
+
+
+@pytest.mark.parametrize("end", ["", "exit", "sudo reboot"])
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "anna@laptop:~$ ",
+        "[anna@laptop ~]$ ",
+        "anna@laptop ~> ",
+        "anna@laptop ~/src % ",
+        "root@laptop:/home/anna# ",
+        "(base) anna@laptop:~/My Files$ ",
+        "\u279c  ~ ",
+        "\u279c  src git:(main) \u2717 ",
+        "$ ",
+        "% ",
+    ],
+)
+def test_a_prompt_ends_an_output_whatever_follows_it(prompt, end):
+    """Nothing, `exit`, another program: a session's last lines are no part of its last file."""
+    session = "".join(f"{prompt}{command}\n{text}" for command, text in COMMANDS.items())
+    [report] = cut_paste(Document.of("paste", f"{session}{prompt}{end}\n"))
+    facts = join(report.bundle)
+
+    assert len(report.bundle.inputs) == len(COMMANDS)
+    assert facts.menu.syntax_error is None
+    assert facts.windows_loader is not None
+
+
+@pytest.mark.parametrize("form", ["[CODE]{}\n{}[/CODE]\n", "[code]\n{1}[/code]\n", "{1}"])
+def test_code_blocks_of_a_forum_hold_an_output_each(form):
+    """With the command or without, the end tag behind the last line or below it."""
+    post = "".join(
+        form.format(command, text.rstrip("\n") + "\n") for command, text in COMMANDS.items()
+    )
+    [report] = cut_paste(Document.of("paste", post))
+
+    assert {i.kind for i in report.bundle.inputs} >= {Kind.ESP_LIST, Kind.EFIBOOTMGR, Kind.GRUB_CFG}
+    assert join(report.bundle).menu.syntax_error is None

@@ -128,6 +128,7 @@ CASES = {
     "D06": menu_with_default("2nd Windows"),
     "D07": menu_with_default("gnulinux-6.8.0-1"),
     "D08": menu_with_default("Windows Boot Manager (on /dev/sda9)"),
+    "D09": {"grubenv": environment("next_entry=2"), "fstab": FSTAB.replace("ext4", "btrfs")},
     "F01": {"default_grub": settings("GRUB_DISTRIBUTOR=Debian (x)")},
     "F02": {"default_grub": settings("GRUB_GFXMODE = auto")},
     "F03": {"default_grub": settings("GRUB_CMDLINE_LINUX=quiet splash")},
@@ -428,3 +429,12 @@ def test_a_changed_timeout_waits_for_an_update():
     debian = changed | {"os-release": "ID=debian\nPRETTY_NAME=Debian\n"}
     assert "C01" in findings_by_rule(diagnosed(debian))
     assert "C01" not in findings_by_rule(diagnosed(changed))
+
+
+def test_a_choice_for_one_start_is_told_and_no_fault():
+    """It is the default's exception: the chain is healthy, and what starts next is named."""
+    diagnosis = diagnosed(HEALTHY | {"grubenv": environment("next_entry=2")})
+    found = findings_by_rule(diagnosis)["D09"]
+    assert (diagnosis.verdict, found.severity) == ("healthy", Severity.INFO)
+    assert "Windows Boot Manager" in found.message
+    assert "sudo grub-editenv - unset next_entry" in found.fix

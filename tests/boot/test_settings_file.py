@@ -34,6 +34,26 @@ def test_real_settings_files_give_the_recorded_values(boot_cases):
         ("GRUB_DISTRIBUTOR=Debian (x)\n", "F01"),
         ("GRUB_DEFAULT='0\n", "F01"),
         ("exit 0\n", "F01"),
+        ("exec true\n", "F01"),
+        ("sudo update-grub\n", "F01"),
+        ("If you change this file, run update-grub\n", "F01"),
+        ("source /etc/x\n", "F01"),
+        ("false\n", "F01"),
+        ("return\n", "F01"),
+        ("set GRUB_TIMEOUT=5\n", "F01"),
+        ("[ -f /x ] && GRUB_TIMEOUT=5\n", "F01"),
+        ("[ -f /x ] && { GRUB_TIMEOUT=5; }\n", "F01"),
+        ("GRUB_TIMEOUT: 5\n", "F02"),
+        ("GRUB_TIMEOUT 5\n", "F02"),
+        ("GRUB-TIMEOUT=5\n", "F02"),
+        ("$GRUB_TIMEOUT=5\n", "F02"),
+        ("GRUB_DEFAULT+=1\n", "F02"),
+        ("GRUB_DEFAULT=0 &\n", "F03"),
+        ("export GRUB_DEFAULT 5\n", "F03"),
+        ("export GRUB_CMDLINE_LINUX=quiet splash\n", "F03"),
+        ("export GRUB_CMDLINE_LINUX=quiet net.ifnames=0\n", "F03"),
+        ("(GRUB_DEFAULT=0)\n", "F03"),
+        ("GRUB_DEFAULT=1>2\n", "F03"),
         ("GRUB_CMDLINE_LINUX_DEFAULT=quiet splash\n", "F03"),
         ("GRUB_TIMEOUT=7 true\n", "F03"),
         ("GRUB_TIMEOUT=7# seven\n", "F03"),
@@ -49,6 +69,41 @@ def test_real_settings_files_give_the_recorded_values(boot_cases):
 def test_each_fault_of_a_settings_file_has_its_rule(text, rule):
     """What grub-mkconfig dies of, or accepts without a word, is named."""
     assert [finding.rule for finding in lint_file(parse_default_grub(text.encode()))] == [rule]
+
+
+HARMLESS = """\
+export GRUB_COLOR_NORMAL=light-gray/black GRUB_CMDLINE_LINUX="quiet splash"
+export GRUB_THEME GRUB_FONT
+[ -f /x ] && GRUB_TIMEOUT=5
+if [ -f /x ]; then my-program; fi
+later() { GRUB_TIMEOUT=5; }
+later
+. /etc/os-release
+/usr/bin/printf x >/dev/null
+"""
+
+
+def test_what_the_shell_can_do_is_no_fault():
+    """Functions, conditions before other lines, other files, programs by their path."""
+    assert lint_file(parse_default_grub(HARMLESS.encode())) == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["GRUB_DEFAULT+=1\n", "source /etc/x\n", "[[ -f /x ]] && GRUB_TIMEOUT=1\n:\n"]
+)
+def test_what_bash_knows_is_no_fault_where_it_is_sh(text):
+    """On Fedora, SUSE and Arch it is; dash dies of it, or never does what it leads to."""
+    file = parse_default_grub(text.encode())
+
+    assert lint_file(file, sh_is_bash=True) == ()
+    assert lint_file(file) != ()
+
+
+def test_the_remedy_of_an_appended_value_is_another_line():
+    """`+=` written without blanks would be the same dead line."""
+    [finding] = lint_file(parse_default_grub(b"GRUB_CMDLINE_LINUX+=' quiet'\n"))
+
+    assert finding.fix == 'write GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX quiet"'
 
 
 @given(

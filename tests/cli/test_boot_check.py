@@ -182,6 +182,38 @@ def test_table_says_what_it_could_not_check(labkit, tmp_path):
     assert json.loads(labkit("boot", "table", path, "--json").stdout)["data"]["has_places"] is False
 
 
+@pytest.mark.parametrize(
+    ("name", "code", "hint"),
+    [
+        ("mine.tar.gz", 6, "another name"),
+        ("boot.zip", 2, "boot.tar.gz"),
+        ("-", 2, "-o boot.tar.gz"),
+        ("gone/boot.tar.gz", 4, "choose a folder"),
+    ],
+)
+def test_a_name_that_will_not_do_is_refused_before_the_work(labkit, tmp_path, name, code, hint):
+    """No command runs, and nothing is written under any name."""
+    (tmp_path / "mine.tar.gz").write_text("mine")
+    target = name if name == "-" else tmp_path / name
+    result = labkit("boot", "collect", "-o", target, cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (code, "")
+    assert hint in result.stderr
+    assert "running" not in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.tar.gz"]
+
+
+def test_one_input_of_check_may_be_piped(labkit, folder):
+    """`-` is standard input, as with `table` and `paste`; two cannot be."""
+    table = ("--table", folder / "fdisk.txt")
+    piped = labkit("boot", "check", *table, "--efibootmgr", "-", "--json", stdin=EFIBOOTMGR)
+    named = labkit("boot", "check", *table, "--efibootmgr", folder / "efibootmgr.txt", "--json")
+    assert piped.returncode == named.returncode
+    assert json.loads(piped.stdout)["data"]["verdict"] == "no-verdict"
+    both = labkit("boot", "check", "--table", "-", "--efibootmgr", "-", stdin=EFIBOOTMGR)
+    assert both.returncode == 2
+    assert "standard input is one input" in both.stderr
+
+
 def test_collect_and_diff(labkit, folder, tmp_path):
     """What is collected can be read, and two alike collections do not differ."""
     archive = tmp_path / "boot.tar.gz"

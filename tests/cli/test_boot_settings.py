@@ -338,3 +338,54 @@ def test_once_names_the_program_of_a_loose_menu(run, tmp_path, text, program):
     path.write_text(text)
     printed = run("boot", "once", "windows", "--via", "grub", "--grub-cfg", str(path)).out
     assert printed.startswith(f"sudo {program} ")
+
+
+def test_once_refuses_a_choice_that_would_stay(run, tmp_path):
+    """On btrfs GRUB cannot clear it: from a bundle, and beside a mounted system's own fstab."""
+    for name, text in HEALTHY.items():
+        (tmp_path / name).write_text(text.replace(" ext4 ", " btrfs ") if name == "fstab" else text)
+    given = ("boot", "once", "windows", "--from", str(tmp_path))
+    assert "efibootmgr --bootnext 0004" in run(*given).out
+    refused = run(*given, "--via", "grub")
+    assert (refused.code, refused.out) == (6, "")
+    assert "every time" in refused.err
+    root = tmp_path / "mnt"
+    (root / "boot/grub").mkdir(parents=True)
+    (root / "etc").mkdir()
+    (root / "boot/grub/grub.cfg").write_text(HEALTHY["grub.cfg"])
+    (root / "etc/fstab").write_text("/dev/mapper/vg-root / ext4 defaults 0 1\n")
+    menu = str(root / "boot/grub/grub.cfg")
+    assert run("boot", "once", "windows", "--via", "grub", "--grub-cfg", menu).code == 6
+
+
+@pytest.mark.parametrize("line", ["GRUB_DEFAULT = 0", "GRUB_DEFAULT+=1", "exit 0", "source /x"])
+def test_no_change_is_made_to_a_file_that_update_grub_dies_of(run, tmp_path, line):
+    """It would never reach the menu: the line in the way is named, and the file stays as it is."""
+    menu, settings = tmp_path / "grub.cfg", tmp_path / "grub"
+    menu.write_text(HEALTHY["grub.cfg"])
+    settings.write_text(f"{line}\n")
+    change = ("--file", str(settings), "--yes")
+    for refused in (
+        run("boot", "default", "set", "windows", "--grub-cfg", str(menu), *change),
+        run("boot", "menu", "hide", *change),
+    ):
+        assert refused.code == 6
+        assert "line 1" in refused.err
+    assert settings.read_text() == f"{line}\n"
+    assert run("boot", "lint", str(settings)).code == 1
+
+
+def test_a_choice_for_one_start_is_told_beside_the_default(run, tmp_path):
+    """`--default` asks for what lasts; the tree is indented for a person alone."""
+    menu = tmp_path / "grub.cfg"
+    menu.write_text(HEALTHY["grub.cfg"])
+    lines = b"# GRUB Environment Block\nnext_entry=2\n"
+    (tmp_path / "grubenv").write_bytes(lines.ljust(1024, b"#"))
+    for command in (("entries",), ("default", "show"), ("entries", "--default", "0")):
+        shown = run("boot", *command, "--grub-cfg", str(menu))
+        assert "default `0` starts: Ubuntu (" in shown.out
+        assert "next start only: Windows Boot Manager" in shown.out
+    rows = run("boot", "entries", "--grub-cfg", str(menu)).out.splitlines()
+    assert "1>0\tlinux\tUbuntu, with Linux 6.8.0-1\tgnulinux-6.8.0-1" in rows
+    data = run("boot", "entries", "--grub-cfg", str(menu), "--json").document["data"]
+    assert (data["default"]["path"], data["next_start"]["path"]) == ("0", "2")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from labkit.boot.documents import MAX_SIZE_BYTES, decode, read_document
 from labkit.boot.kinds import recognise
@@ -172,25 +172,33 @@ def _read_folder(folder: Path) -> tuple[list[Document], list[Skipped]]:
     return documents, skipped
 
 
+_GZIP = b"\x1f\x8b"
+_MAX_UNPACKED_BYTES = 4 * MAX_SIZE_BYTES
+
+
 def _is_archive(path: Path) -> bool:
     if not path.is_file():
         return False
     import tarfile
 
     try:
+        with path.open("rb") as file:
+            if file.read(len(_GZIP)) == _GZIP:
+                return True
         return tarfile.is_tarfile(path)
-    except OSError:
+    except (OSError, EOFError):
         return False
 
 
 def _read_archive(path: Path) -> tuple[list[Document], list[Skipped]]:
     """Read the members of an archive in memory; nothing is unpacked to disk."""
     import tarfile
+    import zlib
 
     documents: list[Document] = []
     skipped: list[Skipped] = []
     try:
-        with tarfile.open(path) as archive:
+        with _unpacked(path) as file, tarfile.open(fileobj=file) as archive:
             for number, member in enumerate(archive):
                 if number >= _MAX_FILES:
                     raise InputError(f"{path} holds more than {_MAX_FILES} files")
@@ -199,14 +207,31 @@ def _read_archive(path: Path) -> tuple[list[Document], list[Skipped]]:
                 if member.size > MAX_SIZE_BYTES:
                     skipped.append(Skipped(member.name, "too large for an output"))
                     continue
-                file = archive.extractfile(member)
-                raw = file.read() if file else b""
+                content = archive.extractfile(member)
+                raw = content.read() if content else b""
                 try:
                     documents.append(decode(raw, member.name))
                 except LabkitError as error:
                     skipped.append(Skipped(member.name, error.message))
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
         raise InputError(
             f"{path} is a damaged archive: {error}", hint="collect it again", code="bad-archive"
         ) from error
     return documents, skipped
+
+
+def _unpacked(path: Path) -> IO[bytes]:
+    """Open an archive; one of gzip is unpacked to its end, where its checksum stands."""
+    import gzip
+    from io import BytesIO
+
+    file = path.open("rb")
+    is_packed = file.read(len(_GZIP)) == _GZIP
+    file.seek(0)
+    if not is_packed:
+        return file
+    with file, gzip.open(file) as packed:
+        data = packed.read(_MAX_UNPACKED_BYTES + 1)
+    if len(data) > _MAX_UNPACKED_BYTES:
+        raise InputError(f"{path} unpacks to more than {_MAX_UNPACKED_BYTES // 2**20} MiB")
+    return BytesIO(data)

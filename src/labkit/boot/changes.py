@@ -68,12 +68,12 @@ _RULES = {
     "boot-order": ("N02", "N09"),
     "boot-entry": ("N01", "N03", "N04", "N05", "N06", "N08"),
     "partition": ("E01", "E04", "N11", "P01"),
-    "file-system": ("C03", "C04", "E07"),
+    "file-system": ("C03", "C04", "E07", "W02"),
     "esp-file": ("E02", "E03", "E05"),
     "menu-entry": ("C01", "D01", "D02", "O01"),
     "setting": ("C01", "F04", "O01"),
     "esp-stub": ("C02", "C04"),
-    "environment": ("C10", "D03", "F12"),
+    "environment": ("C10", "D03", "D09", "F12"),
 }
 
 
@@ -161,7 +161,9 @@ def _partitions(facts: Facts) -> Mapping[str, str] | None:
 
 
 def _file_systems(facts: Facts) -> Mapping[str, str] | None:
-    return {p.device: f"{p.fstype} {p.uuid}" for p in facts.partitions if p.uuid} or None
+    # BitLocker shows a type alone, without a UUID.
+    told = {p.device: " ".join(filter(None, (p.fstype, p.uuid))) for p in facts.partitions}
+    return {device: what for device, what in told.items() if what} or None
 
 
 def _esp_files(facts: Facts) -> Mapping[str, str] | None:

@@ -6,8 +6,10 @@ fetch by itself, can be added to the archive's folder by hand.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import platform
 import stat
 import tarfile
 import tempfile
@@ -20,7 +22,7 @@ from typing import TYPE_CHECKING
 from labkit import __version__
 from labkit.boot.bundle import MANIFEST, Skipped, bundle_of
 from labkit.boot.documents import decode
-from labkit.errors import InputError, LabkitError, RefusedError, UnmetError
+from labkit.errors import InputError, LabkitError, RefusedError, UnmetError, UsageError
 from labkit.programs import find_program, run_program
 from labkit.progress import SILENT
 
@@ -30,9 +32,11 @@ if TYPE_CHECKING:
     from labkit.boot.bundle import Bundle
     from labkit.progress import Progress
 
-__all__ = ["Collection", "collect_machine", "write_archive"]
+__all__ = ["Collection", "collect_machine", "host_names", "require_destination", "write_archive"]
 
 _TIMEOUT_S = 20.0
+_ARCHIVE = "boot.tar.gz"
+_OTHER_SUFFIXES = frozenset({".zip", ".7z", ".rar", ".tar", ".xz", ".bz2", ".zst", ".txt", ".json"})
 _LSBLK_COLUMNS = "NAME,PATH,SIZE,TYPE,FSTYPE,PARTTYPE,PARTUUID,PARTLABEL,UUID,LABEL,MOUNTPOINT"
 _ESP_MOUNTS = ("boot/efi", "efi", "boot")
 _UNSEEN_DISKS = ("loop", "ram", "zram", "sr", "fd", "dm-", "md", "nbd")
@@ -257,12 +261,47 @@ def _require_folder(root: Path) -> None:
         )
 
 
+def host_names(root: Path = Path("/")) -> tuple[str, ...]:
+    """Give the names of this computer and of the system at `root`, whole and without a domain."""
+    names = [platform.node()]
+    with contextlib.suppress(OSError):
+        names += (root / "etc/hostname").read_text(errors="replace").split()
+    return tuple(dict.fromkeys(part for name in names for part in (name, name.split(".")[0])))
+
+
+def require_destination(path: Path) -> None:
+    """Say before the work whether an archive can be written as `path`.
+
+    Raises:
+        UsageError: The name is that of another kind of file, or none.
+        RefusedError: There is a file of that name.
+        UnmetError: Its folder is not there.
+    """
+    if str(path) == "-":
+        raise UsageError("the archive is written to a file", hint=f"-o {_ARCHIVE}")
+    if path.suffix.lower() in _OTHER_SUFFIXES:
+        raise UsageError(
+            f"{path}: the archive is a tar.gz", hint=f"-o {path.with_suffix('.tar.gz')}"
+        )
+    if path.exists():
+        raise RefusedError(
+            f"{path} exists", hint="choose another name, or delete it first", code="exists"
+        )
+    if not path.parent.is_dir():
+        raise UnmetError(
+            f"{path} cannot be written: {path.parent} is no folder",
+            hint="choose a folder that you may write to with -o",
+            code="cannot-write",
+        )
+
+
 def write_archive(
     collection: Collection, path: Path, *, redact: Callable[[bytes], bytes] | None = None
 ) -> None:
     """Store a collection as a tar.gz, whole or not at all.
 
     Raises:
+        UsageError: The name is that of another kind of file.
         RefusedError: There is a file of that name.
         UnmetError: The folder cannot be written to.
     """
@@ -274,16 +313,15 @@ def write_archive(
     }
     members = {**collection.files, MANIFEST: json.dumps(manifest, indent=1).encode()}
     try:
-        if path.exists():
-            raise RefusedError(
-                f"{path} exists", hint="choose another name, or delete it first", code="exists"
-            )
+        require_destination(path)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".labkit-", delete=False) as file:
             temporary = Path(file.name)
             try:
                 with tarfile.open(fileobj=file, mode="w:gz") as archive:
                     for name, raw in members.items():
-                        _add(archive, name, redact(raw) if redact else raw)
+                        # A BLS entry is called after the computer, and known by that name.
+                        hidden = redact(name.encode()).decode() if redact else name
+                        _add(archive, hidden, redact(raw) if redact else raw)
                 file.flush()
                 os.fsync(file.fileno())
                 temporary.replace(path)

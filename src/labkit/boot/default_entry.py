@@ -121,12 +121,11 @@ def grub_default_value(
 ) -> str:
     r"""Give the `default` that GRUB sees for a GRUB_DEFAULT of /etc/default/grub.
 
-    Empty means `0`, `saved` the saved entry; a `next_entry` goes before both, once. The setting
-    is written into grub.cfg inside double quotes, where `$`, `\\` and `"` have a meaning.
+    Empty means `0`, `saved` the saved entry; a `next_entry`, which goes before both once, is not
+    what the setting starts. The setting is written into grub.cfg inside double quotes, where `$`,
+    `\\` and `"` have a meaning.
     """
     block = environment_block or {}
-    if block.get("next_entry"):
-        return block["next_entry"]
     if setting == "saved":
         return block.get("saved_entry", "")
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from labkit.boot.findings import Evidence
 from labkit.boot.shell_reader import read_shell
 from labkit.errors import InputError
 
@@ -42,6 +43,8 @@ class DefaultGrub:
         assignments: Every assignment in file order, GRUB's and others.
         commands: Every other command in it.
         problem: The syntax error that makes the shell give up, where there is one.
+        functions: The names of the functions that it defines.
+        ends_in_condition: The line of its last command where that is run behind `&&` only.
     """
 
     name: str
@@ -49,6 +52,8 @@ class DefaultGrub:
     assignments: tuple[ShellAssignment, ...] = ()
     commands: tuple[ShellCommand, ...] = ()
     problem: ShellProblem | None = None
+    functions: frozenset[str] = frozenset()
+    ends_in_condition: int | None = None
 
     @cached_property
     def effective(self) -> Mapping[str, ShellAssignment]:
@@ -105,6 +110,18 @@ class GrubSettings:
         setting = self.settings.get(name)
         return setting.value if setting else None
 
+    def written(self, name: str) -> Evidence | None:
+        """Quote the line that sets a variable, as it stands in its file; None where none does."""
+        setting = self.settings.get(name)
+        if setting is None:
+            return None
+        file = next(file for file in reversed(self.files) if file.name == setting.file)
+        given = file.effective[name]
+        begin = file.text.rfind("\n", 0, given.start) + 1
+        end = file.text.find("\n", given.end)
+        text = file.text[begin : end if end >= 0 else len(file.text)].strip()
+        return Evidence(setting.file, setting.line, text.encode("utf-8", "replace").decode())
+
     def overriders(self, name: str) -> list[Setting]:
         """Give the assignments of `name` in files behind the first, the winning one last."""
         return [
@@ -141,7 +158,15 @@ def parse_default_grub(data: bytes, *, name: str = DEFAULT_GRUB) -> DefaultGrub:
     """
     text = decode_settings(data, name)
     script = read_shell(text)
-    return DefaultGrub(name, text, script.assignments, script.commands, script.problem)
+    return DefaultGrub(
+        name,
+        text,
+        script.assignments,
+        script.commands,
+        script.problem,
+        script.functions,
+        script.ends_in_condition,
+    )
 
 
 def join_settings(main: DefaultGrub, drop_ins: Iterable[DefaultGrub] = ()) -> GrubSettings:

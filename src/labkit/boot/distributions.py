@@ -22,6 +22,7 @@ __all__ = [
     "distribution_of",
     "distribution_of_settings",
     "distribution_of_text",
+    "is_distribution_name",
     "named_in_settings",
     "os_release_names",
 ]
@@ -71,6 +72,11 @@ class Distribution:
     def order(self) -> Order:
         """In which order GRUB compares a default with numbers, titles and ids."""
         return "fedora" if self.family is Family.FEDORA else "upstream"
+
+    @property
+    def sh_is_bash(self) -> bool:
+        """Whether /bin/sh is bash, which knows `+=`, `[[` and `source`; it is dash on Debian."""
+        return self.family in {Family.FEDORA, Family.SUSE, Family.ARCH}
 
 
 _DISTRIBUTIONS = {
@@ -169,6 +175,11 @@ def distribution_of_text(*texts: str | None) -> Distribution:
             if text and re.search(words, text, re.IGNORECASE):
                 return _DISTRIBUTIONS[family]
     return _DISTRIBUTIONS[Family.UNKNOWN]
+
+
+def is_distribution_name(word: str) -> bool:
+    """Tell whether a word is the name of a distribution and nothing more."""
+    return any(re.fullmatch(words, word, re.IGNORECASE) for _, words in _WORDS)
 
 
 def os_release_names(values: Mapping[str, str]) -> str:

@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from labkit.boot.default_grub import decode_settings, join_settings, parse_default_grub
+from labkit.boot.findings import Severity
 from labkit.boot.settings_edit import edit_settings
+from labkit.boot.settings_lint import lint_settings
 from labkit.errors import InputError, LabkitError, RefusedError, UnmetError
 
 if TYPE_CHECKING:
@@ -92,19 +94,22 @@ def _later_files(path: Path) -> list[Path]:
     return []
 
 
-def plan_edit(path: Path, changes: Mapping[str, str], *, drop_ins: bool = True) -> EditPlan:
+def plan_edit(
+    path: Path, changes: Mapping[str, str], *, drop_ins: bool = True, sh_is_bash: bool = False
+) -> EditPlan:
     """Plan a change of settings; nothing is written.
 
     Args:
         path: The settings file; a symbolic link is followed.
         changes: Key -> new value.
         drop_ins: Whether this distribution reads the folder `PATH.d` behind the file.
+        sh_is_bash: Whether its /bin/sh knows what only bash knows.
 
     Raises:
         InputError: The file is missing, or is no text.
         UnmetError: It may not be read.
-        RefusedError: A drop-in overrides a key, the system generates the file, or the text cannot
-            be changed safely.
+        RefusedError: A drop-in overrides a key, the system generates the file, the text cannot
+            be changed safely, or update-grub would die of it all the same.
     """
     settings = read_settings(path, drop_ins=drop_ins)
     for key in changes:
@@ -124,7 +129,23 @@ def plan_edit(path: Path, changes: Mapping[str, str], *, drop_ins: bool = True) 
         )
     before = _read(target)
     text = edit_settings(decode_settings(before, str(path)), changes, name=str(path))
-    return EditPlan(target, before, text.encode("utf-8", "surrogateescape"))
+    after = text.encode("utf-8", "surrogateescape")
+    edited = parse_default_grub(after, name=str(path))
+    _refuse_dying(join_settings(edited, settings.files[1:]), sh_is_bash=sh_is_bash)
+    return EditPlan(target, before, after)
+
+
+def _refuse_dying(settings: GrubSettings, *, sh_is_bash: bool) -> None:
+    """Refuse an edit that would never reach grub.cfg: update-grub dies of another line."""
+    for finding in lint_settings(settings, sh_is_bash=sh_is_bash):
+        if finding.severity is Severity.ERROR:
+            place = finding.evidence[0]
+            raise RefusedError(
+                f"{place.input}, line {place.line}: {finding.message}; a change would have no "
+                "effect",
+                hint=f"first {finding.fix}",
+                code="settings-damaged",
+            )
 
 
 def apply_edit(plan: EditPlan, now: datetime) -> Path | None:

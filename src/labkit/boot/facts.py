@@ -399,7 +399,7 @@ class Facts:
             return ()
         from labkit.boot.settings_lint import lint_settings
 
-        return lint_settings(self.settings)
+        return lint_settings(self.settings, sh_is_bash=self.distribution.sh_is_bash)
 
     @cached_property
     def partial(self) -> frozenset[Topic]:

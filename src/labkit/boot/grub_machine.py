@@ -497,5 +497,6 @@ def _entry(draft: _Draft, path: str, children: tuple[MenuEntry, ...]) -> MenuEnt
         conditional=draft.conditional,
         loader=body.loader,
         file_systems=body.file_systems,
+        modules=body.modules,
         children=children,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from labkit.boot.bundle import Bundle, Input
-from labkit.boot.documents import read_document
+from labkit.boot.documents import Document, read_document
 from labkit.boot.kinds import TABLE_KINDS, Kind, recognise
 from labkit.errors import InputError
 
@@ -44,24 +44,28 @@ _LOOKALIKES = {
 }
 
 
-def bundle_of_files(files: Mapping[str, Path]) -> Bundle:
-    """Read single inputs by the names of `SLOTS`.
+def bundle_of_files(files: Mapping[str, Path | Document]) -> Bundle:
+    """Read single inputs by the names of `SLOTS`; a document has been read already.
 
     Raises:
         InputError: One of them is another tool's output, or cannot be read.
     """
     inputs = []
-    for slot, path in files.items():
-        document = read_document(path)
+    for slot, given in files.items():
+        document = given if isinstance(given, Document) else read_document(given)
         kind = recognise(document)
         allowed = SLOTS[slot]
         if kind is None or kind in _LOOKALIKES.get(slot, ()):
             kind = allowed[0]
         if kind not in allowed:
             raise InputError(
-                f"{path} is output of {kind}, not of {slot}",
+                f"{_name(given)} is output of {kind}, not of {slot}",
                 hint="give it with its own option, or put all inputs into a folder: --from DIR",
                 code="wrong-input",
             )
         inputs.append(Input(kind, document))
-    return Bundle(", ".join(str(path) for path in files.values()), tuple(inputs))
+    return Bundle(", ".join(map(_name, files.values())), tuple(inputs))
+
+
+def _name(given: Path | Document) -> str:
+    return given.name if isinstance(given, Document) else str(given)

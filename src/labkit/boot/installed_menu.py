@@ -56,6 +56,14 @@ class InstalledMenu:
         return "grub2-reboot" if self.is_grub2 else "grub-reboot"
 
     @property
+    def next_start(self) -> Resolution | None:
+        """The entry that is chosen for the next start alone (grub-reboot); None where none is."""
+        value = (self.block or {}).get("next_entry")
+        if not value:
+            return None
+        return resolve_default(self.cfg.entries, value, order=self.system.distribution.order)
+
+    @property
     def lacks_entries(self) -> bool:
         """Whether GRUB adds entries from files (BLS) of which none was found."""
         return self.cfg.uses_bls and not self.has_entry_files
@@ -63,6 +71,7 @@ class InstalledMenu:
     def resolve(self, value: str | None = None) -> Resolution:
         """Say which entry starts: by the menu as it is, or once GRUB_DEFAULT is `value`.
 
+        What was chosen for one start is `next_start`'s.
         Where entry files are missing, only a name that is in grub.cfg itself can be resolved.
         """
         order = self.system.distribution.order
@@ -102,7 +111,12 @@ def read_installed_menu(
     block = _block(path, grubenv)
     document = _document(path, "name the file with --grub-cfg")
     files = _bls_entries(path, bls)
-    cfg = parse_grub_cfg(document.text, environment_block=block, bls_entries=files)
+    lasting = {name: value for name, value in (block or {}).items() if name != "next_entry"}
+    cfg = parse_grub_cfg(
+        document.text,
+        environment_block=None if block is None else lasting,
+        bls_entries=files,
+    )
     if not cfg.entries and not cfg.uses_bls:
         _refuse_other(path, document, cfg)
     title = next((e.title for e in walk_entries(cfg.entries) if e.kind == "linux"), "")

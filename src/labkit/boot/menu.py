@@ -55,6 +55,7 @@ class MenuEntry:
             that asks for the platform or for a file); later entries are numbered as if it did.
         loader: What `chainloader` loads, where it does.
         file_systems: The UUIDs that its `search` commands look for.
+        modules: What its `insmod` commands load.
         children: A submenu's entries.
     """
 
@@ -67,6 +68,7 @@ class MenuEntry:
     conditional: bool = False
     loader: str | None = None
     file_systems: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
     children: tuple[MenuEntry, ...] = ()
 
     @property
@@ -95,11 +97,13 @@ class EntryBody:
         kind: What it starts.
         loader: What it chainloads; None where it does not.
         file_systems: The UUIDs that it searches.
+        modules: The modules that it loads.
     """
 
     kind: EntryKind = "other"
     loader: str | None = None
     file_systems: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
 
 
 def read_body(title: str, entry_id: str, body: Sequence[Statement]) -> EntryBody:
@@ -111,6 +115,7 @@ def read_body(title: str, entry_id: str, body: Sequence[Statement]) -> EntryBody
     loader: str | None = None
     kind: EntryKind = "other"
     uuids: list[str] = []
+    modules: list[str] = []
     for command in commands_in(body):
         name = command.words[0]
         if name in _LINUX_COMMANDS or (name in _HYPERVISOR_COMMANDS and _starts_xen(command)):
@@ -120,13 +125,15 @@ def read_body(title: str, entry_id: str, body: Sequence[Statement]) -> EntryBody
         elif name in {"chainloader", "ntldr"} and kind != "linux":
             kind = "chainload"
             loader = _last_argument(command)
+        elif name == "insmod":
+            modules += command.words[1:]
         elif uuid := searched_uuid(command):
             uuids.append(uuid)
     if kind == "chainload" and loader is not None:
         named = _WINDOWS_TITLE.search(title) and not entry_id.startswith("osprober-gnulinux")
         if _WINDOWS_LOADER.search(loader) or named:
             kind = "windows"
-    return EntryBody(kind, loader, tuple(dict.fromkeys(uuids)))
+    return EntryBody(kind, loader, tuple(dict.fromkeys(uuids)), tuple(dict.fromkeys(modules)))
 
 
 def _starts_xen(command: Command) -> bool:

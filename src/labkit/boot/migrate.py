@@ -157,7 +157,8 @@ def plan_migration(
     Raises:
         InputError: It is no partition table, no Windows by UEFI is on it, or sizes are missing.
         UsageError: Windows is on several disks.
-        RefusedError: The disk has an MBR, is a dynamic one, or the new one is too small.
+        RefusedError: The disk has an MBR, is a dynamic one, its partitions overlap, or the new
+            one is too small.
     """
     facts = table_facts(document)
     name = _windows_disk(facts, disk, document.name)
@@ -165,6 +166,7 @@ def plan_migration(
     parts = sorted(
         (p for p in facts.partitions if p.disk == name), key=lambda p: (p.start or 0, p.number or 0)
     )
+    _refuse_overlapping(parts)
     _refuse_rounded(old, document.name)
     _refuse_smaller(old, size_bytes)
     sector = (old.sector_bytes if old else None) or _SECTOR_BYTES
@@ -242,6 +244,18 @@ def _refuse_unmovable(facts: Facts, device: str) -> None:
             hint=r"in Windows, as administrator: `mbr2gpt /validate /allowFullOS`, then "
             r"`mbr2gpt /convert /allowFullOS`; switch the firmware to UEFI, take the table anew",
             code="mbr-table",
+        )
+
+
+def _refuse_overlapping(parts: Iterable[Partition]) -> None:
+    """Of partitions that share sectors one is wrong: no layout follows from such a table."""
+    from labkit.boot.rules.partitions import overlap_hits
+
+    for hit in overlap_hits(parts):
+        raise RefusedError(
+            hit.message,
+            hint="`labkit boot explain P01` says how to save the data; then move what is whole",
+            code="damaged-table",
         )
 
 

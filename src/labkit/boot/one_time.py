@@ -16,7 +16,7 @@ from labkit.boot.default_choice import find_entry
 from labkit.boot.default_entry import entry_value
 from labkit.boot.parse.efibootmgr import Starts
 from labkit.boot.via import Via
-from labkit.errors import LabkitError, UnmetError, UsageError
+from labkit.errors import LabkitError, RefusedError, UnmetError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,11 +37,13 @@ class GrubWay:
         cfg: The menu.
         program: `grub-reboot`, or what the distribution calls it.
         order: How its GRUB compares names and numbers.
+        unwritable: What the environment block is on, where GRUB cannot write there.
     """
 
     cfg: GrubCfg
     program: str = "grub-reboot"
     order: Order = "upstream"
+    unwritable: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ def plan_one_time_start(
 
     Raises:
         UnmetError: Neither way is known, or the one wanted has no Windows entry.
+        RefusedError: GRUB, the way wanted or the only one, would start the entry for ever.
         UsageError: Several entries fit, or none.
     """
     ways: dict[Via, tuple[str, str]] = {}
@@ -97,12 +100,20 @@ def plan_one_time_start(
             ways[way] = _by_grub(wish, grub) if way is Via.GRUB else _by_firmware(wish, firmware)
         except LabkitError as error:
             problems[way] = error
-    suits, reason = _suiting(ways, bitlocker=bitlocker)
+    if Via.GRUB in ways and grub is not None and grub.unwritable:
+        command = ways.pop(Via.GRUB)[0]
+        problems[Via.GRUB] = _for_ever(wish, grub.unwritable, command, _hint(ways, firmware))
+    passing_by = _starts_without_grub(firmware)
+    refused = problems.get(Via.GRUB)
+    against = refused.message if isinstance(refused, RefusedError) else passing_by
+    suits, reason = _suiting(ways, against, bitlocker=bitlocker)
     chosen = via or suits
     # A list that names several is a question to the user, not a reason to take the other way.
     if chosen not in ways or (via is None and _is_question(problems.get(Via.FIRMWARE))):
         raise problems.get(chosen) or problems[Via.FIRMWARE]
     command, note = ways[chosen]
+    if chosen is Via.GRUB and passing_by:
+        note = f"{passing_by}: choose Linux' entry at the next start, for GRUB to see the choice"
     return OneTimeStart(command, chosen, suits, reason, note)
 
 
@@ -110,7 +121,38 @@ def _is_question(problem: LabkitError | None) -> bool:
     return problem is not None and problem.code == "ambiguous"
 
 
-def _suiting(ways: dict[Via, tuple[str, str]], *, bitlocker: bool | None) -> tuple[Via, str]:
+def _for_ever(wish: str, place: str, command: str, hint: str) -> RefusedError:
+    """Say why GRUB cannot start `wish` once."""
+    program = command.split()[1]
+    return RefusedError(
+        f"GRUB's environment block is on {place}, where GRUB cannot write: it would not clear the "
+        f"choice of {program}, and `{wish}` would start every time",
+        hint=hint,
+        code="choice-would-stay",
+    )
+
+
+def _hint(ways: dict[Via, tuple[str, str]], firmware: BootList | None) -> str:
+    """Give the way that is left where GRUB's is none."""
+    if Via.FIRMWARE in ways:
+        return f"the firmware can: {ways[Via.FIRMWARE][0]}"
+    if firmware is not None and not firmware.is_supported:
+        return "choose it in the menu: `sudo labkit boot menu show` brings it up at each start"
+    return "the firmware can: give its list, the output of `efibootmgr -v`, with --efibootmgr"
+
+
+def _starts_without_grub(firmware: BootList | None) -> str:
+    """Say what the firmware starts first where that is not GRUB; empty where it may be."""
+    on_disk = (e for e in firmware.in_order if e.active and e.node) if firmware else iter(())
+    first = next(on_disk, None)
+    if first is None or first.starts in {Starts.LINUX, Starts.FALLBACK}:
+        return ""
+    return f"the firmware starts {first.name} `{first.label}` first, not GRUB"
+
+
+def _suiting(
+    ways: dict[Via, tuple[str, str]], against_grub: str, *, bitlocker: bool | None
+) -> tuple[Via, str]:
     if bitlocker:
         return Via.FIRMWARE, (
             "BitLocker is in use: started by the firmware, Windows finds the boot path that its "
@@ -121,6 +163,8 @@ def _suiting(ways: dict[Via, tuple[str, str]], *, bitlocker: bool | None) -> tup
             "the firmware's list is not known or lacks it; "
             "with BitLocker have the recovery key at hand"
         )
+    if against_grub:
+        return Via.FIRMWARE, against_grub
     if Via.GRUB not in ways:
         return Via.FIRMWARE, "GRUB's menu is not known or lacks it; this way suits BitLocker, too"
     if bitlocker is False:

@@ -40,11 +40,25 @@ _BANNER = re.compile(r"^\s*(?:=+\s*)?Boot Info Summary\s*:?\s*=*\s*\Z", re.IGNOR
 _RULED = re.compile(r"^\s*={3,}\s*(\S.*?)\s*:?\s*={3,}\s*\Z")
 _UNDERLINED = re.compile(r"^\s*\"?(\S.*?)\"?:?\s*_{5,}\s*\Z")
 _DEVICE = re.compile(r"^(?:/dev/)?(?:sd|hd|vd|nvme|mmcblk)\w+\Z")
-_PROMPT = re.compile(
-    r"^\s*(?:\[?[\w.-]+@[\w.-]+[^$#]*\]?[$#]|\$|#)\s+(?:sudo\s+)?"
-    r"(?P<command>(?:os-prober|efibootmgr|s?fdisk|s?gdisk|blkid|lsblk|parted|cat|grep|update-grub"
-    r"|grub2?-mkconfig|find|ls|df|mokutil|timedatectl|lspci|grub-install)\b.*)"
+_COMMAND = (
+    r"(?:os-prober|efibootmgr|s?fdisk|s?gdisk|blkid|lsblk|parted|cat|grep|update-grub"
+    r"|grub2?-mkconfig|find|ls|df|mokutil|timedatectl|lspci|grub-install)\b"
 )
+# Prompts that no output begins with: user and host (bash, zsh, fish), Oh My Zsh's arrow, `$`, `%`.
+_SHELL = (
+    r"(?:\([\w.-]+\)\s*)?\[?(?P<user>[\w.-]+)@(?P<host>[\w.-]+)"
+    r"(?:[^$#\n]{0,80}[$#]|[: ]?[^\s%>]*\s?[%>])"
+)
+_PROMPT = re.compile(
+    rf"^\s*(?:{_SHELL}|\u279c\s+\S+(?:\s+git:\(\S*\))?(?:\s+\u2717)?|[$%])"
+    r"(?:\s+(?:sudo\s+)?(?P<command>\S.*))?\s*\Z"
+)
+# Root's bare prompt is a comment in most files: only a command that labkit reads is one behind it.
+_ROOT_PROMPT = re.compile(rf"^\s*#\s+(?:sudo\s+)?(?P<command>{_COMMAND}.*)")
+# A forum's tag around code ends an output, as a prompt does.
+_COMMAND_IN_CODE = re.compile(rf"\[code[^\]\n]*\](?=\s*(?:sudo\s+)?{_COMMAND})", re.IGNORECASE)
+_CODE_BEGIN = re.compile(r"\[code[^\]\n]*\]", re.IGNORECASE)
+_CODE_END = re.compile(r"(?<=\S)[ \t]*\[/code\]|(?P<alone>\[/code\])", re.IGNORECASE)
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _TAG = re.compile(r"</?(?:pre|code|br|p|div|span|tt|b|i|a|li|ul)\b[^>]*>", re.IGNORECASE)
 
@@ -78,17 +92,14 @@ def cut_paste(document: Document) -> tuple[Report, ...]:
     return tuple(reports)
 
 
-_HOST = re.compile(r"^\s*\[?[\w.-]+@(?P<host>[\w.-]+)[^$#]*[$#]\s")
-
-
 def _changes_of_host(lines: list[str]) -> Iterator[int]:
     """Find the lines whose prompt is that of another computer than the prompt before."""
     last = None
     for number, line in enumerate(lines):
-        if (match := _HOST.match(line)) and _PROMPT.match(line):
-            if last is not None and match["host"] != last:
+        if (match := _PROMPT.match(line)) and (host := match["host"]):
+            if last is not None and host != last:
                 yield number
-            last = match["host"]
+            last = host
 
 
 def _first_line(document: Document) -> int:
@@ -104,6 +115,8 @@ def _repaired(text: str) -> str:
             break
         text = html.unescape(_TAG.sub(lambda m: "\n" if m[0].startswith("<br") else "", text))
     text = text.replace("\N{NO-BREAK SPACE}", " ")
+    text = _CODE_BEGIN.sub("", _COMMAND_IN_CODE.sub("$ ", text))
+    text = _CODE_END.sub(lambda m: "$ " if m["alone"] else "\n$ ", text)
     return "\n".join(_dedented(_unquoted(text.split("\n"))))
 
 
@@ -164,8 +177,8 @@ def _heading(line: str) -> str | None:
         return match[1]
     if (match := _UNDERLINED.match(line)) and not _DEVICE.match(match[1].rstrip(":")):
         return match[1]
-    if match := _PROMPT.match(line):
-        return match["command"]
+    if match := _PROMPT.match(line) or _ROOT_PROMPT.match(line):
+        return match["command"] or ""
     return None
 
 
@@ -189,6 +202,7 @@ _BEGINNINGS = tuple(
         (Kind.FSTAB, r"^(?:UUID=|/dev/disk/by-)\S+\s+\S+\s+\w+\s"),
         (Kind.MKCONFIG_LOG, r"^(?:Generating grub|Sourcing file|Found linux image)"),
         (Kind.ESP_STUB, r"^search\.fs_uuid "),
+        (Kind.ESP_LIST, r"^/?(?:\S+/)?(?:efi|EFI)/\S+\.(?:efi|EFI)\s*$"),
         (Kind.GRUB_CFG, r"^### BEGIN /etc/grub\.d|^menuentry "),
         (Kind.SECURE_BOOT, r"^SecureBoot (?:enabled|disabled)"),
         (Kind.FIRMWARE, r"(?:EFI|BIOS|CSM)[ -]mode|is in Legacy"),

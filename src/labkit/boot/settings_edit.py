@@ -126,7 +126,7 @@ def _refuse_interference(
     if last is not None:
         line = last.line
         if last.lost_to is not None:
-            reason = f"the value holds for the command `{last.lost_to}` only"
+            reason = f"the value is lost to `{last.lost_to}`"
         elif last.conditional:
             reason = "a condition decides whether it is set"
         elif not last.alone:

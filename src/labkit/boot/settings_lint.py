@@ -8,16 +8,17 @@ of Debian, Ubuntu, Fedora, SUSE and Arch.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from labkit.boot.findings import Confidence, Evidence, Finding, Severity
+from labkit.boot.settings_commands import COMMAND_CHECKS
+from labkit.boot.settings_judge import ODD, ODD_CHARACTERS, Judge, is_odd_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from labkit.boot.default_grub import DefaultGrub, GrubSettings
-    from labkit.boot.shell_reader import ShellAssignment, ShellCommand
+    from labkit.boot.shell_reader import ShellAssignment
 
 __all__ = ["KNOWN_KEYS", "lint_file", "lint_settings", "nearest_key"]
 
@@ -64,37 +65,24 @@ _CHOICES = {
     "GRUB_ENABLE_BLSCFG": _BOOLEANS,
     "GRUB_HIDDEN_TIMEOUT_QUIET": _BOOLEANS,
 }
-# Programs on every system: the shell runs them, and the assignment before them is lost silently.
-_EVERYWHERE = frozenset(
-    {"true", "false", "test", "[", "echo", "printf", "env", "sleep", "cat", "ls", "date", "id"}
-)
-_ODD_CHARACTERS = {
-    "\u201c": "a typographic quote",
-    "\u201d": "a typographic quote",
-    "\u201e": "a typographic quote",
-    "\u2018": "a typographic quote",
-    "\u2019": "a typographic quote",
-    "\u00ab": "a typographic quote",
-    "\u00bb": "a typographic quote",
-    "\u00a0": "a no-break space",
-    "\u202f": "a no-break space",
-    "\u200b": "a zero-width space",
-    "\ufeff": "a byte order mark",
-}
-_ODD = re.compile("[" + "".join(_ODD_CHARACTERS) + "]")
 _MAX_DISTANCE = 2
 
 
-def lint_settings(settings: GrubSettings) -> tuple[Finding, ...]:
-    """Judge a settings file and its drop-ins: each file, and what later files override (F06)."""
-    findings = [finding for file in settings.files for finding in lint_file(file)]
+def lint_settings(settings: GrubSettings, *, sh_is_bash: bool = False) -> tuple[Finding, ...]:
+    """Judge a settings file and its drop-ins: each file, and what later files override (F06).
+
+    Where `sh_is_bash`, what only bash knows is no fault.
+    """
+    findings = [
+        finding for file in settings.files for finding in lint_file(file, sh_is_bash=sh_is_bash)
+    ]
     findings.extend(_overridden(settings))
     return tuple(findings)
 
 
-def lint_file(file: DefaultGrub) -> tuple[Finding, ...]:
+def lint_file(file: DefaultGrub, *, sh_is_bash: bool = False) -> tuple[Finding, ...]:
     """Judge one settings file, findings in the order of its lines."""
-    judge = _Judge(file)
+    judge = Judge(file, sh_is_bash)
     found = [finding for check in _CHECKS for finding in check(judge)]
     return tuple(sorted(found, key=lambda finding: finding.evidence[0].line or 0))
 
@@ -107,121 +95,7 @@ def nearest_key(name: str) -> str | None:
     return distances[0][1] if distances[0][0] <= _MAX_DISTANCE else None
 
 
-@dataclass(frozen=True)
-class _Judge:
-    """A file with its lines at hand."""
-
-    file: DefaultGrub
-
-    def finding(
-        self,
-        rule: str,
-        severity: Severity,
-        line: int,
-        message: str,
-        fix: str,
-        *others: int,
-    ) -> Finding:
-        """Make a finding about `line`; `others` are further lines that show it."""
-        evidence = tuple(self._evidence(number) for number in (line, *others))
-        return Finding(rule, severity, Confidence.CERTAIN, message, evidence, fix)
-
-    def _evidence(self, line: int) -> Evidence:
-        lines = self.file.text.split("\n")
-        text = lines[line - 1].strip() if line <= len(lines) else ""
-        return Evidence(self.file.name, line, text.encode("utf-8", "replace").decode())
-
-
-def _syntax(judge: _Judge) -> Iterator[Finding]:
-    if problem := judge.file.problem:
-        yield judge.finding(
-            "F01",
-            Severity.ERROR,
-            problem.line,
-            f"shell syntax error: {problem.message}; update-grub dies and grub.cfg stays as it is",
-            "correct the line; put a value with blanks or signs into single quotes",
-        )
-    for command in judge.file.commands:
-        if command.words[0] == "exit":
-            yield judge.finding(
-                "F01",
-                Severity.ERROR,
-                command.line,
-                "`exit` ends grub-mkconfig before it writes anything, without an error",
-                "remove the line",
-            )
-
-
-def _blanks_around_equals(judge: _Judge) -> Iterator[Finding]:
-    for command in judge.file.commands:
-        if name := _name_before_blank(command):
-            yield judge.finding(
-                "F02",
-                Severity.ERROR,
-                command.line,
-                f"blanks around `=`: the shell takes `{command.words[0]}` for a command and "
-                "update-grub dies",
-                f"write without blanks: {name}={_value_behind_blanks(command)}",
-            )
-
-
-def _name_before_blank(command: ShellCommand) -> str | None:
-    """Give the key of `KEY = VALUE`, `KEY =VALUE` or `KEY= VALUE`."""
-    first, *rest = command.words
-    if first == "export" and len(rest) > 1 and rest[1].startswith("="):
-        return rest[0]
-    if first.startswith("GRUB_") and (not rest or rest[0].startswith("=")):
-        return first.partition("=")[0]
-    return None
-
-
-def _value_behind_blanks(command: ShellCommand) -> str:
-    """Give the value that `KEY = a b` was meant to set, quoted where it must be."""
-    words = [*command.words[1:]] if command.words[0] != "export" else [*command.words[2:]]
-    first = command.words[0].partition("=")[2] if command.words[0] != "export" else ""
-    value = " ".join(filter(None, [first, *words])).removeprefix("=").strip()
-    return value if re.fullmatch(r"[\w./:=-]*", value) else f"'{value}'"
-
-
-def _stray_words(judge: _Judge) -> Iterator[Finding]:
-    lost = {a.name: a for a in judge.file.assignments if a.lost_to is not None}
-    for command in judge.file.commands:
-        if not command.assignments or command.words[0].startswith("GRUB_"):
-            continue
-        assignment = lost.get(command.assignments[-1])
-        if assignment is None or _odd_command(command):
-            continue
-        if not assignment.written:
-            yield judge.finding(
-                "F02",
-                Severity.ERROR,
-                assignment.line,
-                f"a blank behind `{assignment.name}=`: the shell takes `{command.words[0]}` for a "
-                "command and update-grub dies",
-                f"write `{assignment.name}={command.words[0]}` without the blank",
-            )
-            continue
-        silent = command.words[0] in _EVERYWHERE
-        effect = (
-            "the assignment holds for that command only and is lost without a word"
-            if silent
-            else "update-grub dies"
-        )
-        comment = assignment.written.endswith("#")
-        yield judge.finding(
-            "F03",
-            Severity.WARN if silent else Severity.ERROR,
-            assignment.line,
-            f"unquoted words behind {assignment.name}: the shell takes `{command.words[0]}` for a "
-            f"command, {effect}" + ("; a comment needs a blank before `#`" if comment else ""),
-            "put a blank before `#`"
-            if comment
-            else f"quote the value: {assignment.name}="
-            f"'{' '.join([assignment.value or assignment.written, *command.words])}'",
-        )
-
-
-def _duplicates(judge: _Judge) -> Iterator[Finding]:
+def _duplicates(judge: Judge) -> Iterator[Finding]:
     last: dict[str, ShellAssignment] = {}
     for assignment in judge.file.assignments:
         if assignment.lost_to is not None or assignment.conditional:
@@ -259,7 +133,7 @@ def _overridden(settings: GrubSettings) -> Iterator[Finding]:
                     Evidence(other.file, other.line, _line(settings, other.file, other.line)),
                     Evidence(main.name, given.line, _line(settings, main.name, given.line)),
                 ),
-                f"change it in {other.file}",
+                f"change or remove line {other.line} of that file",
             )
 
 
@@ -268,7 +142,7 @@ def _line(settings: GrubSettings, name: str, line: int) -> str:
     return text.split("\n")[line - 1].strip().encode("utf-8", "replace").decode()
 
 
-def _unknown_keys(judge: _Judge) -> Iterator[Finding]:
+def _unknown_keys(judge: Judge) -> Iterator[Finding]:
     for name, assignment in judge.file.effective.items():
         if not name.startswith("GRUB_") or name in KNOWN_KEYS or name.startswith(_FAMILIES):
             continue
@@ -284,11 +158,11 @@ def _unknown_keys(judge: _Judge) -> Iterator[Finding]:
         )
 
 
-def _wrong_values(judge: _Judge) -> Iterator[Finding]:
+def _wrong_values(judge: Judge) -> Iterator[Finding]:
     for name, assignment in judge.file.effective.items():
         value = assignment.value
         # An odd character is rule F10; an empty value means the default.
-        if not value or _ODD.search(value) or value.endswith("\r"):
+        if not value or ODD.search(value) or value.endswith("\r"):
             continue
         wanted = _wanted(name, value)
         if wanted is None:
@@ -324,7 +198,7 @@ def _wanted(name: str, value: str) -> str | None:
     return None if choices is None or value in choices else " or ".join(sorted(choices))
 
 
-def _old_timeout(judge: _Judge) -> Iterator[Finding]:
+def _old_timeout(judge: Judge) -> Iterator[Finding]:
     if assignment := judge.file.effective.get("GRUB_HIDDEN_TIMEOUT"):
         if assignment.value == "":
             return
@@ -337,14 +211,14 @@ def _old_timeout(judge: _Judge) -> Iterator[Finding]:
         )
 
 
-def _odd_characters(judge: _Judge) -> Iterator[Finding]:
+def _odd_characters(judge: Judge) -> Iterator[Finding]:
     text = judge.file.text
     reported: set[tuple[int, str]] = set()
-    commands = {command.line for command in judge.file.commands if _odd_command(command)}
+    commands = {command.line for command in judge.file.commands if is_odd_command(command)}
     comments = _comment_lines(text)
-    for match in _ODD.finditer(text):
+    for match in ODD.finditer(text):
         line = text.count("\n", 0, match.start()) + 1
-        what = _ODD_CHARACTERS[match[0]]
+        what = ODD_CHARACTERS[match[0]]
         if (line, what) in reported or line in comments:
             continue
         reported.add((line, what))
@@ -360,7 +234,7 @@ def _odd_characters(judge: _Judge) -> Iterator[Finding]:
     yield from _carriage_returns(judge)
 
 
-def _carriage_returns(judge: _Judge) -> Iterator[Finding]:
+def _carriage_returns(judge: Judge) -> Iterator[Finding]:
     text = judge.file.text
     first = text.find("\r\n")
     if first < 0:
@@ -377,19 +251,13 @@ def _carriage_returns(judge: _Judge) -> Iterator[Finding]:
     )
 
 
-def _odd_command(command: ShellCommand) -> bool:
-    return bool(_ODD.search(command.words[0])) or command.words[0] == "\r"
-
-
 def _comment_lines(text: str) -> frozenset[int]:
     lines = enumerate(text.split("\n"), 1)
     return frozenset(number for number, line in lines if line.lstrip(" \t").startswith("#"))
 
 
-_CHECKS: tuple[Callable[[_Judge], Iterator[Finding]], ...] = (
-    _syntax,
-    _blanks_around_equals,
-    _stray_words,
+_CHECKS: tuple[Callable[[Judge], Iterator[Finding]], ...] = (
+    *COMMAND_CHECKS,
     _duplicates,
     _unknown_keys,
     _wrong_values,

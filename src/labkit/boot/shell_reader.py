@@ -34,8 +34,9 @@ class ShellAssignment:
         conditional: Whether it stands in an `if`, a loop, a function, or behind `&&` and `||`.
         alone: Whether nothing else stands on its lines but blanks and a comment.
         exported: Whether `export` stands before it.
-        lost_to: The command that it is for, where there is one: it holds for that command only.
-        appended: Whether it was written `+=`, which sh does not know.
+        lost_to: What it is lost to, where it does not last: the command that it is for, or `&`,
+            `|` or `( )`, which run it in a shell of its own.
+        redirected: Whether a redirection stands in its command: a `>` that was not quoted.
     """
 
     name: str
@@ -48,6 +49,7 @@ class ShellAssignment:
     alone: bool = True
     exported: bool = False
     lost_to: str | None = None
+    redirected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +61,34 @@ class ShellCommand:
         line: Where it begins.
         assignments: The names assigned before it on the same line.
         conditional: As for assignments.
+        connective: What connects it with the next command: `&&`, `||`, `|`, `&`, or nothing.
     """
 
     words: tuple[str, ...]
     line: int
     assignments: tuple[str, ...] = ()
     conditional: bool = False
+    connective: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ShellScript:
-    """What a script says. Behind `problem` nothing was read."""
+    """What a script says. Behind `problem` nothing was read.
+
+    Attributes:
+        assignments: Its assignments.
+        commands: Its other commands.
+        problem: The syntax error that ends the reading, where there is one.
+        functions: The names of the functions that it defines.
+        ends_in_condition: The line of its last command where that is run behind `&&` only: the
+            script fails where what stands before is false.
+    """
 
     assignments: tuple[ShellAssignment, ...]
     commands: tuple[ShellCommand, ...]
     problem: ShellProblem | None = None
+    functions: frozenset[str] = frozenset()
+    ends_in_condition: int | None = None
 
 
 _ASSIGNED = re.compile(r"([A-Za-z_]\w*)=", re.ASCII)
@@ -82,12 +97,13 @@ _NAME = re.compile(r"[A-Za-z_]\w*\Z", re.ASCII)
 
 @dataclass(slots=True)
 class _Open:
-    """An open construct: its word, where it began, what it waits for."""
+    """An open construct: its word, where it began, what it waits for, what led to it."""
 
     word: str
     line: int
     expects: frozenset[str]
     filled: bool = False
+    connective: str = ""
 
 
 _NEXT = {
@@ -140,6 +156,10 @@ class _Reader:
         self.connected = False  # behind && or ||
         self.must_follow: str | None = None  # an operator that needs a command behind it
         self.pushed: Token | None = None
+        self.functions: set[str] = set()
+        self.connective = ""  # before the command that is being read
+        self.compound_line = 0  # where the compound command that has just ended began
+        self.condition: int | None = None  # the line of the last command, where `&&` leads to it
 
     def read(self) -> ShellScript:
         problem = None
@@ -150,7 +170,13 @@ class _Reader:
         except ShellStopError as stop:
             problem = stop.problem
         alone = _standing_alone(self.text, self.assignments)
-        return ShellScript(tuple(alone), tuple(self.commands), problem)
+        return ShellScript(
+            tuple(alone),
+            tuple(self.commands),
+            problem,
+            frozenset(self.functions),
+            self.condition,
+        )
 
     def _end_of_text(self) -> None:
         self._end_command()
@@ -177,7 +203,7 @@ class _Reader:
         elif kind in _CONNECTIVES:
             if not self._has_command():
                 raise ShellStopError(token.line, f'"{kind}" unexpected')
-            self._end_command(connected=kind != "|" or self.connected, piped=kind == "|")
+            self._end_command(kind, connected=kind != "|" or self.connected)
             self.must_follow = kind
         elif kind == "(":
             self._parenthesis(token)
@@ -192,7 +218,7 @@ class _Reader:
 
     def _separator(self, token: Token) -> None:
         if self._has_command():
-            self._end_command()
+            self._end_command("&" if token.kind == "&" else "")
         elif token.kind != "\n":
             raise ShellStopError(token.line, f'"{token.kind}" unexpected')
         if self.must_follow is None:
@@ -228,7 +254,8 @@ class _Reader:
 
     def _begin(self, word: str, line: int) -> None:
         self._mark_filled()
-        self.open.append(_Open(word, line, _NEXT[word]))
+        self.open.append(_Open(word, line, _NEXT[word], connective=self.connective))
+        self.connective = ""
         self.must_follow = None
 
     def _mark_filled(self) -> None:
@@ -244,9 +271,11 @@ class _Reader:
         if not opened.filled and word != "esac" and opened.word != "for":
             raise ShellStopError(line, f'"{word}" unexpected: no command before it')
         if word in _MIDDLE:
-            self.open.append(_Open(word, opened.line, _NEXT[word]))
+            self.open.append(_Open(word, opened.line, _NEXT[word], connective=opened.connective))
         else:
+            self.connective = opened.connective
             self.after_compound = True
+            self.compound_line = opened.line
 
     def _for(self, token: Token) -> None:
         name = self._take()
@@ -320,6 +349,7 @@ class _Reader:
         closing = self._take()
         if closing is None or closing.kind != ")" or not _NAME.match(words[0].value):
             raise ShellStopError(token.line, '"(" unexpected')
+        self.functions.add(words[0].value)
         self.simple = _Simple()
         self.must_follow = "()"
         # The body is a compound command; what it assigns, it assigns when it is called.
@@ -338,40 +368,56 @@ class _Reader:
 
     # -- simple commands
 
-    def _end_command(self, *, connected: bool = False, piped: bool = False) -> None:
+    def _end_command(self, connective: str = "", *, connected: bool = False) -> None:
         words = self.simple.words
         if self._has_command():
             self._mark_filled()
             self.must_follow = None
+            if not self.open:
+                line = words[0].line if words else self.compound_line
+                self.condition = line if self.connective == "&&" else None
         elif self.must_follow and self.must_follow != "()":
             return
         if words:
-            self._collect(words, conditional=bool(self.open) or self.connected or piped)
+            self._collect(words, connective)
+        if self._has_command() or connective:
+            self.connective = connective
         self.simple = _Simple()
         self.after_compound = False
         self.connected = connected
 
-    def _collect(self, words: list[Token], *, conditional: bool) -> None:
+    def _own_shell(self, connective: str) -> str | None:
+        """Tell what runs the command in a shell of its own, whose variables end with it."""
+        if connective in {"&", "|"}:
+            return connective
+        if self.connective == "|":
+            return "|"
+        return "( )" if any(opened.word == "(" for opened in self.open) else None
+
+    def _collect(self, words: list[Token], connective: str) -> None:
+        conditional = bool(self.open) or self.connected or connective == "|"
         count = 0
         while count < len(words) and self._assigned_name(words[count]):
             count += 1
         command = words[count:]
         name = command[0].value if command else None
         kept = name is None or name in _SPECIAL_BUILTINS
+        own_shell = self._own_shell(connective)
         for word in words[:count]:
-            self._assign(word, conditional, lost_to=None if kept else name)
+            self._assign(word, conditional, lost_to=own_shell if kept else name)
         if name is None:
             return
         if name in _DECLARATIONS:
             for word in command[1:]:
                 if self._assigned_name(word):
-                    self._assign(word, conditional, exported=True)
+                    self._assign(word, conditional, exported=True, lost_to=own_shell)
         self.commands.append(
             ShellCommand(
                 tuple(word.value for word in command),
                 command[0].line,
                 tuple(self._assigned_name(word) or "" for word in words[:count]),
                 conditional,
+                connective,
             )
         )
 
@@ -401,6 +447,7 @@ class _Reader:
                 conditional=conditional,
                 exported=exported,
                 lost_to=lost_to,
+                redirected=self.simple.redirected,
             )
         )
 

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from labkit.boot.parse.refusal import bad_json
+from labkit.boot.parse.refusal import bad_json, not_a
 from labkit.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,11 +57,13 @@ class OsProberOutput:
         systems: What it found.
         malformed: Lines without a known type, such as boot-repair's rewritten one.
         denied: Lines that say it ran without the rights it needs; then it proves nothing.
+        missing: Lines in which a shell says that there is no such program; then it did not run.
     """
 
     systems: tuple[ProbedSystem, ...]
     malformed: tuple[Evidence, ...]
     denied: tuple[Evidence, ...]
+    missing: tuple[Evidence, ...] = ()
 
 
 # From the right: the long name is not escaped and may hold colons.
@@ -70,11 +72,22 @@ _PROBED = re.compile(
     r":(?P<kind>efi|chain|linux|macosx|hurd|minix)(?::[^:]*:[^:]*:[^:]*)?\s*\Z"
 )
 _DENIED = re.compile(r"unshare failed|Permission denied|must be root|Operation not permitted")
+# A shell complains in the user's language: that it speaks, and of what, is the same in all.
+_MISSING = re.compile(
+    r"^-?(?:\S*/)?(?:bash|sh|dash|ash|zsh|ksh|fish|sudo|su|doas|env)\b.*:.*\bos-prober\b"
+    r"|^Command 'os-prober' not found"
+)
+_PROMPT = re.compile(r"(?:^|[$#%>]\s*)(?:sudo\s+)?(?:\S*/)?os-prober\Z|[$#%>]\Z")
 
 
 def parse_os_prober(document: Document) -> OsProberOutput:
-    """Read os-prober's standard output, also with its standard error mixed in; it may be empty."""
-    systems, malformed, denied = [], [], []
+    """Read os-prober's standard output, also with its standard error mixed in; it may be empty.
+
+    Raises:
+        InputError: There is text, and not a line of it is os-prober's, nor about it.
+    """
+    systems, malformed, denied, missing = [], [], [], []
+    has_other = False
     for number, raw_line in enumerate(document.lines, 1):
         line = raw_line.strip()
         if match := _PROBED.match(line):
@@ -92,7 +105,13 @@ def parse_os_prober(document: Document) -> OsProberOutput:
             denied.append(document.at(number))
         elif line.startswith("/") and ":" in line:
             malformed.append(document.at(number))
-    return OsProberOutput(tuple(systems), tuple(malformed), tuple(denied))
+        elif _MISSING.search(line):
+            missing.append(document.at(number))
+        else:
+            has_other = has_other or bool(line and not _PROMPT.search(line))
+    if has_other and not (systems or malformed or denied or missing):
+        raise not_a(document, "a line of os-prober")
+    return OsProberOutput(tuple(systems), tuple(malformed), tuple(denied), tuple(missing))
 
 
 def parse_os_prober_json(document: Document) -> OsProberOutput:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from labkit.boot.default_entry import resolve_default
+from labkit.boot.environment_place import unwritable_mount, unwritable_place
 from labkit.boot.findings import Confidence, Evidence, Severity
 from labkit.boot.remedies import quoted, settings_file, steps, update_steps
 from labkit.boot.rules.base import Effect, Hit, rule
@@ -28,11 +30,8 @@ _OLD_VALUE = "Put the old line back and run update-grub."
 def default_value(facts: Facts) -> tuple[str, Evidence] | None:
     """Give GRUB_DEFAULT, or what grub.cfg sets where the settings are not given."""
     if facts.settings is not None:
-        setting = facts.settings.settings.get("GRUB_DEFAULT")
-        if setting is None or setting.value is None:
-            return None
-        line = f"GRUB_DEFAULT={setting.value}"
-        return setting.value, Evidence(setting.file, setting.line, line)
+        value, line = facts.settings.value("GRUB_DEFAULT"), facts.settings.written("GRUB_DEFAULT")
+        return None if value is None or line is None else (value, line)
     written = facts.menu.header_default if facts.menu else None
     if written is None:
         return None
@@ -229,27 +228,25 @@ def nothing_saved(facts: Facts) -> Iterator[Hit]:
 def saved_in_vain(facts: Facts) -> Iterator[Hit]:
     """SAVEDEFAULT without DEFAULT=saved."""
     settings = facts.settings
-    if settings is None or settings.value("GRUB_SAVEDEFAULT") != "true":
+    line = settings.written("GRUB_SAVEDEFAULT") if settings is not None else None
+    if settings is None or line is None or settings.value("GRUB_SAVEDEFAULT") != "true":
         return
     default = settings.settings.get("GRUB_DEFAULT")
     if default is None or (default.value is not None and default.value != "saved"):
-        line = settings.settings["GRUB_SAVEDEFAULT"]
-        place = settings_file(facts, line.file)
-        old = f"GRUB_DEFAULT={default.value}" if default is not None else "no GRUB_DEFAULT"
+        place = settings_file(facts, line.input)
+        default_line = settings.written("GRUB_DEFAULT")
+        old = default_line.text if default_line is not None else "no GRUB_DEFAULT"
         yield Hit(
             "the choice is saved at every start, but the default is not the saved entry",
-            (Evidence(line.file, line.line, "GRUB_SAVEDEFAULT=true"),),
+            (line,),
             fix=steps(
                 f"In {place}: take GRUB_SAVEDEFAULT=true out, for GRUB cannot save here (D05)."
-                if _unwritable(facts)
+                if unwritable_mount(facts)
                 else f"In {place}: GRUB_DEFAULT=saved",
                 update_steps(facts),
             ),
             undo=steps(f"The old line: {old}", update_steps(facts)),
         )
-
-
-_UNWRITABLE = frozenset({"btrfs", "f2fs", "zfs", "zfs_member"})
 
 
 @rule(
@@ -273,7 +270,7 @@ def cannot_save(facts: Facts) -> Iterator[Hit]:
     """SAVEDEFAULT with /boot on a file system that GRUB does not write to."""
     if facts.settings is None or facts.settings.value("GRUB_SAVEDEFAULT") != "true":
         return
-    found = _unwritable(facts)
+    found = unwritable_mount(facts)
     if found is None:
         return
     what, evidence = found
@@ -288,18 +285,6 @@ def cannot_save(facts: Facts) -> Iterator[Hit]:
         ),
         undo=steps(f"In {place}: GRUB_SAVEDEFAULT=true", update_steps(facts)),
     )
-
-
-def _unwritable(facts: Facts) -> tuple[str, Evidence] | None:
-    """Name what /boot is on where GRUB does not write to it, with its line of fstab."""
-    mounts = {e.mount: e for e in facts.fstab or ()}
-    boot = mounts.get("/boot") or mounts.get("/")
-    if boot is None:
-        return None
-    mapped = re.match(r"/dev/(?:mapper/|md|vg)", boot.spec)
-    if boot.fstype not in _UNWRITABLE and not mapped:
-        return None
-    return boot.fstype if boot.fstype in _UNWRITABLE else boot.spec, boot.evidence
 
 
 @rule(
@@ -376,6 +361,51 @@ def device_in_title(facts: Facts) -> Iterator[Hit]:
     )
 
 
+@rule(
+    "D09",
+    "another entry is chosen for the next start",
+    Severity.INFO,
+    Effect.WRONG_SYSTEM,
+    needs=(Topic.GRUBENV,),
+    see="One start goes to another system than usual; on btrfs, ZFS, LVM or RAID each start does.",
+    why=(
+        "grub-reboot writes next_entry into the environment block, and GRUB clears it as it starts "
+        "the entry. Where GRUB cannot write, it stays: the entry starts every time."
+    ),
+    check="grub-editenv list (Fedora, openSUSE: grub2-editenv list)",
+    fix="sudo grub-editenv - unset next_entry (Fedora, openSUSE: grub2-editenv) takes it back.",
+    undo="sudo grub-reboot ENTRY chooses it again.",
+)
+def chosen_once(facts: Facts) -> Iterator[Hit]:
+    """next_entry is set, and clears itself or not."""
+    environment = facts.environment
+    block = environment.block if environment is not None else None
+    value = block.variables.get("next_entry") if block is not None else None
+    if environment is None or block is None or not value:
+        return
+    cfg = facts.menu.cfg if facts.menu is not None else None
+    place = unwritable_place(facts, cfg, block.variables)
+    entry = cfg and resolve_default(cfg.entries, value, order=facts.distribution.order).entry
+    title = entry.title if entry else value
+    program = facts.distribution.grubenv_command
+    command = f"sudo {program} - unset next_entry"
+    evidence = (Evidence(environment.evidence.input, block.lines["next_entry"], value),)
+    undo = f"sudo {program.replace('editenv', 'reboot')} {quoted(value)}"
+    if place is None:
+        fix = steps("Nothing must be done: it holds for one start. To take it back:", command)
+        yield Hit(f"the next start goes to `{title}`", evidence, fix=fix, undo=undo)
+    else:
+        yield Hit(
+            f"every start goes to `{title}`: it was chosen for one, and GRUB cannot clear that "
+            f"choice on {place}",
+            evidence,
+            Severity.ERROR,
+            Confidence.LIKELY,
+            command,
+            undo,
+        )
+
+
 RULES = (
     bare_number,
     names_nothing,
@@ -385,4 +415,5 @@ RULES = (
     read_as_number,
     inside_submenu,
     device_in_title,
+    chosen_once,
 )

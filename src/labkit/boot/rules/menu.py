@@ -45,15 +45,16 @@ def menu_is_stale(facts: Facts) -> Iterator[Hit]:
     yield from _stale_systems(facts)
     yield from _stale_timeout(facts)
     cfg = facts.menu.cfg if facts.menu else None
-    setting = facts.settings.settings.get("GRUB_DEFAULT") if facts.settings else None
-    if cfg is None or setting is None or setting.value is None or facts.menu is None:
+    line = facts.settings.written("GRUB_DEFAULT") if facts.settings else None
+    value = facts.settings.value("GRUB_DEFAULT") if facts.settings else None
+    if cfg is None or line is None or value is None or facts.menu is None:
         return
     written = facts.menu.header_default
-    wanted = "${saved_entry}" if setting.value == "saved" else setting.value or "0"
+    wanted = "${saved_entry}" if value == "saved" else value or "0"
     if written is not None and written.text != wanted:
         yield Hit(
-            f"grub.cfg sets the default `{written.text}`, the settings ask for `{setting.value}`",
-            (written, Evidence(setting.file, setting.line, f"GRUB_DEFAULT={setting.value}")),
+            f"grub.cfg sets the default `{written.text}`, the settings ask for `{value}`",
+            (written, line),
             fix=update_steps(facts),
         )
 

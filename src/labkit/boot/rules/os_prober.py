@@ -61,11 +61,15 @@ def os_prober_off(facts: Facts) -> Iterator[Hit]:
     evidence, confidence = _switched_off(facts)
     if evidence is None:
         return
-    setting = facts.settings.settings.get(_VARIABLE) if facts.settings else None
-    place = settings_file(facts, setting.file) if setting is not None else "/etc/default/grub"
+    line = facts.settings.written(_VARIABLE) if facts.settings else None
+    place = settings_file(facts, line.input) if line is not None else "/etc/default/grub"
     fix = steps(f"In {place}: {_VARIABLE}=false", update_steps(facts))
-    old = f"the old line, {evidence.text}," if setting is not None else "no such line"
-    undo = f"In {place}: {old} and update the menu again."
+    undo = steps(
+        f"The old line of {place}: {line.text}"
+        if line is not None
+        else f"In {place}: take the line {_VARIABLE}=false out.",
+        update_steps(facts),
+    )
     if windows_is_missing(facts):
         message = "Windows is installed but not in the menu, and os-prober is switched off"
         seen = (evidence, *facts.windows_evidence[:1])
@@ -80,11 +84,9 @@ def _switched_off(facts: Facts) -> tuple[Evidence | None, Confidence]:
         return (None if facts.log.probing else facts.log.probing_evidence), Confidence.CERTAIN
     if facts.settings is None:
         return None, Confidence.LIKELY
-    setting = facts.settings.settings.get(_VARIABLE)
-    if setting is not None:
-        line = f"{_VARIABLE}={setting.value}"
-        off = setting.value == "true"
-        return Evidence(setting.file, setting.line, line) if off else None, Confidence.CERTAIN
+    if (line := facts.settings.written(_VARIABLE)) is not None:
+        off = facts.settings.value(_VARIABLE) == "true"
+        return line if off else None, Confidence.CERTAIN
     by_default = facts.distribution.probes_by_default
     if by_default is True:
         return None, Confidence.CERTAIN
@@ -124,6 +126,9 @@ def os_prober_missing(facts: Facts) -> Iterator[Hit]:
         if re.search(_NO_PACKAGE, line.text):
             yield Hit("os-prober is not installed", (line,), severity, fix=fix)
             return
+    if facts.prober is not None and facts.prober.missing:
+        yield Hit("os-prober is not installed", facts.prober.missing[:1], severity, fix=fix)
+        return
     log, menu = facts.log, facts.menu
     if (
         windows_is_missing(facts)
@@ -190,7 +195,8 @@ def os_prober_blind(facts: Facts) -> Iterator[Hit]:
 
 def _ran_without_windows(facts: Facts) -> bool:
     if facts.prober is not None:
-        return not facts.prober.systems and not facts.prober.malformed
+        found = facts.prober.systems or facts.prober.malformed
+        return not found and not facts.prober.missing
     log = facts.log
     if log is None or not log.probing or not log.is_done:
         return False
@@ -265,17 +271,18 @@ def skipped_by_user(facts: Facts) -> Iterator[Hit]:
         message = "update-grub left a system out, as the skip list asks"
         yield Hit(message, skipped, severity, fix=fix)
         return
-    setting = facts.settings.settings.get("GRUB_OS_PROBER_SKIP_LIST") if facts.settings else None
-    if setting is None or not setting.value:
+    name = "GRUB_OS_PROBER_SKIP_LIST"
+    value = facts.settings.value(name) if facts.settings else None
+    line = facts.settings.written(name) if facts.settings else None
+    if not value or line is None:
         return
     esps = [p.uuid for p in facts.partitions if p.is_fat and p.uuid]
-    named = [uuid for uuid in esps if uuid.lower() in setting.value.lower()]
+    named = [uuid for uuid in esps if uuid.lower() in value.lower()]
     if named:
-        line = Evidence(setting.file, setting.line, f"{setting.name}={setting.value}")
         message = f"the skip list holds the file system {named[0]} of an ESP"
-        place = settings_file(facts, setting.file)
+        place = settings_file(facts, line.input)
         fix = steps(f"In {place}: take {named[0]} out of the list.", update_steps(facts))
-        undo = f"The old line of {place}: {setting.name}='{setting.value}'"
+        undo = f"The old line of {place}: {line.text}"
         yield Hit(message, (line,), severity, fix=fix, undo=undo)
 
 

@@ -30,6 +30,8 @@ def _lint(rule_id: str) -> Callable[[Facts], Iterator[Hit]]:
                     command = f.fix.replace(f.evidence[0].input, place)
                     fix = steps("The old file stays beside the new one, as *.old:", command)
                     undo = ""
+                elif f.rule == "F10":
+                    undo = ""  # What it takes away nobody wants back, nor can see.
                 yield Hit(
                     f.message,
                     f.evidence,
@@ -210,9 +212,9 @@ def menu_hidden(facts: Facts) -> Iterator[Hit]:
     if facts.settings is None or _is_undone(facts):
         return
     for name, hides in (("GRUB_TIMEOUT_STYLE", "hidden"), ("GRUB_TIMEOUT", "0")):
-        setting = facts.settings.settings.get(name)
-        if setting is not None and setting.value == hides:
-            evidence = (Evidence(setting.file, setting.line, f"{name}={hides}"),)
+        written = facts.settings.written(name)
+        if written is not None and facts.settings.value(name) == hides:
+            evidence = (written,)
             message = f"{name}={hides} keeps the menu from being shown"
             fix, undo = _shown(facts)
             yield Hit(message, evidence, confidence=Confidence.LIKELY, fix=fix, undo=undo)
@@ -226,13 +228,15 @@ def _shown(facts: Facts) -> tuple[str, str]:
         update_steps(facts),
         "(By hand: GRUB_TIMEOUT_STYLE=menu and GRUB_TIMEOUT=5 in /etc/default/grub.)",
     )
-    known = facts.settings.settings if facts.settings else {}
-    old = [
-        f"{name}={known[name].value}"
-        for name in ("GRUB_TIMEOUT_STYLE", "GRUB_TIMEOUT")
-        if name in known
-    ]
-    return fix, steps(f"The old lines: {' and '.join(old)}", update_steps(facts)) if old else ""
+    old = []
+    if facts.settings is not None:
+        lines = map(facts.settings.written, ("GRUB_TIMEOUT_STYLE", "GRUB_TIMEOUT"))
+        old = [
+            f"The old line of {settings_file(facts, line.input)}: {line.text}"
+            for line in lines
+            if line is not None
+        ]
+    return fix, steps(old, update_steps(facts)) if old else ""
 
 
 def _offers_a_choice(facts: Facts) -> bool:

@@ -95,7 +95,11 @@ def _diagnose(root: Path | None, source: Path | None, files: Mapping[str, Path])
     if files:
         from labkit.boot.inputs import bundle_of_files
 
-        diagnosis = diagnose(bundle_of_files(files))
+        piped = [name for name, path in files.items() if str(path) == "-"]
+        if len(piped) > 1:
+            raise UsageError(f"standard input is one input: --{' or --'.join(piped)}")
+        documents = {name: given_document("-") for name in piped}
+        diagnosis = diagnose(bundle_of_files({**files, **documents}))
         if diagnosis.facts.unread:
             raise diagnosis.facts.unread[0]
         return diagnosis

@@ -36,13 +36,17 @@ def collect(
     ] = False,
 ) -> Result:
     """Store what `check` reads, with commands that only read, in one archive."""
-    import platform
-
-    from labkit.boot.collect import collect_machine, write_archive
+    from labkit.boot.collect import (
+        collect_machine,
+        host_names,
+        require_destination,
+        write_archive,
+    )
     from labkit.boot.redact import Redactor
 
+    require_destination(output)
     collection = collect_machine(root, progress=current_output().progress)
-    write_archive(collection, output, redact=Redactor([platform.node()]) if redact else None)
+    write_archive(collection, output, redact=Redactor(host_names(root)) if redact else None)
     data = {
         "archive": str(output),
         "files": [{"name": n, "source": s} for n, s in collection.sources.items()],

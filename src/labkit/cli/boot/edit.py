@@ -33,7 +33,12 @@ def edit(
     before, system = system_settings(file, family=family)
     refuse_generated(system, file)
     remarks = remarks_on_saving(before) if "GRUB_DEFAULT" in changes else ()
-    plan = plan_edit(file, changes, drop_ins=system.distribution.reads_drop_ins)
+    plan = plan_edit(
+        file,
+        changes,
+        drop_ins=system.distribution.reads_drop_ins,
+        sh_is_bash=system.distribution.sh_is_bash,
+    )
     output = current_output()
     written = plan.changes and not dry_run
     if written:

@@ -66,18 +66,21 @@ def entries(
             for entry in listed
         ],
         "default": _resolution_data(resolution),
+        "next_start": menu.next_start and _resolution_data(menu.next_start),
         "uses_bls": cfg.uses_bls,
         "distribution": menu.system.distribution.family,
         "problem": problem,
     }
 
     def show(output: Output) -> None:
+        indent = "  " if output.is_terminal else ""  # A program cuts the tree by its paths.
         rows = [
-            (entry.path, entry.kind, "  " * entry.path.count(">") + entry.title, entry.id)
+            (entry.path, entry.kind, indent * entry.path.count(">") + entry.title, entry.id)
             for entry in listed
         ]
         output.table(("path", "kind", "title", "id"), rows)
         _show_resolution(output, resolution)
+        _show_next_start(output, menu)
         if problem:
             output.line(output.style(f"{menu.path}: {problem}", "bad"))
         _remark_missing_bls(output, menu)
@@ -104,6 +107,7 @@ def show(
     planned = menu.resolve(setting.value) if setting and setting.value is not None else None
     data = {
         "default": _resolution_data(resolution),
+        "next_start": menu.next_start and _resolution_data(menu.next_start),
         "setting": setting
         and {
             "value": setting.value,
@@ -116,6 +120,7 @@ def show(
 
     def show_it(output: Output) -> None:
         _show_resolution(output, resolution)
+        _show_next_start(output, menu)
         if setting and planned and planned.path != resolution.path:
             update = menu.system.distribution.update_command
             output.line(f"{setting.file}:{setting.line} asks for another; after `{update}`")
@@ -182,6 +187,13 @@ def _resolution_data(resolution: Resolution) -> dict[str, object]:
 def _show_resolution(output: Output, resolution: Resolution) -> None:
     title = resolution.entry.title if resolution.entry else "nothing that is known"
     output.line(f"default `{resolution.value}` starts: {title} ({resolution.reason})")
+
+
+def _show_next_start(output: Output, menu: InstalledMenu) -> None:
+    """Tell what was chosen for one start, which goes before the default."""
+    if (chosen := menu.next_start) is not None:
+        title = chosen.entry.title if chosen.entry else "nothing that is known"
+        output.line(f"next start only: {title} (next_entry of the environment block)")
 
 
 def _remark_missing_bls(output: Output, menu: InstalledMenu) -> None:

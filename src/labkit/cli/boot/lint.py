@@ -48,8 +48,8 @@ def lint(
     from labkit.boot.installed import system_settings
     from labkit.boot.settings_lint import lint_settings
 
-    settings, _ = system_settings(file, family=distribution)
-    findings = lint_settings(settings)
+    settings, system = system_settings(file, family=distribution)
+    findings = lint_settings(settings, sh_is_bash=system.distribution.sh_is_bash)
     serious = any(finding.severity is not Severity.INFO for finding in findings)
     data = {"findings": [_data(finding) for finding in findings]}
     return Result(

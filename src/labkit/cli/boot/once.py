@@ -59,12 +59,14 @@ def once(
     files = [file for file in (efibootmgr, blkid) if file is not None]
     if source is not None and (files or grub_cfg is not None):
         raise UsageError("choose one of --from and single inputs")
-    facts = _facts(source, files, own=grub_cfg is None)
+    facts = _facts(source, files, grub_cfg)
     bitlocker = uses_bitlocker(facts)
     start = plan_one_time_start(
         entry,
         via=via,
-        grub=_grub_of(facts) if source else _grub(grub_cfg, own=not files, wanted=via is Via.GRUB),
+        grub=_grub_of(facts)
+        if source
+        else _grub(grub_cfg, facts, own=not files, wanted=via is Via.GRUB),
         firmware=facts.boot_list,
         bitlocker=bitlocker,
     )
@@ -88,19 +90,31 @@ def _show(output: Output, start: OneTimeStart) -> None:
         output.message(start.note)
 
 
-def _facts(source: Path | None, files: list[str], *, own: bool) -> Facts:
+def _facts(source: Path | None, files: list[str], grub_cfg: Path | None) -> Facts:
     """Read what was given; without any of it, this computer's list and file systems."""
     from labkit.boot.bundle import bundle_of, read_bundle
+    from labkit.boot.installed import root_of
     from labkit.boot.join import join
 
     if source is not None:
         return join(read_bundle(source))
-    if files:
-        facts = join(bundle_of("inputs", [given_document(file) for file in files]))
-        if facts.unread:
-            raise facts.unread[0]
-        return facts
-    return join(bundle_of("this computer", _own_documents() if own else []))
+    given = [given_document(file) for file in files]
+    own = _own_documents() if grub_cfg is None and not files else []
+    root = Path("/") if grub_cfg is None else root_of(grub_cfg)
+    facts = join(bundle_of("inputs", [*given, *own, *_fstab_below(root)]))
+    if files and facts.unread:
+        raise facts.unread[0]
+    return facts
+
+
+def _fstab_below(root: Path | None) -> list[Document]:
+    """Read the fstab that belongs to the menu: it tells what GRUB's folder is on."""
+    from labkit.boot.documents import read_document
+
+    try:
+        return [] if root is None else [read_document(root / "etc/fstab")]
+    except LabkitError:
+        return []
 
 
 def _own_documents() -> list[Document]:
@@ -124,8 +138,9 @@ def _own_documents() -> list[Document]:
     return documents
 
 
-def _grub(grub_cfg: Path | None, *, own: bool, wanted: bool) -> GrubWay | None:
+def _grub(grub_cfg: Path | None, facts: Facts, *, own: bool, wanted: bool) -> GrubWay | None:
     """Read GRUB's menu where it was named, or may be this computer's."""
+    from labkit.boot.environment_place import unwritable_place
     from labkit.boot.installed_menu import read_installed_menu
     from labkit.boot.one_time import GrubWay
 
@@ -137,10 +152,12 @@ def _grub(grub_cfg: Path | None, *, own: bool, wanted: bool) -> GrubWay | None:
         if grub_cfg is not None or wanted:
             raise
         return None
-    return GrubWay(menu.cfg, menu.reboot_program, menu.system.distribution.order)
+    unwritable = unwritable_place(facts, menu.cfg, menu.block)
+    return GrubWay(menu.cfg, menu.reboot_program, menu.system.distribution.order, unwritable)
 
 
 def _grub_of(facts: Facts) -> GrubWay | None:
+    from labkit.boot.environment_place import unwritable_place
     from labkit.boot.one_time import GrubWay
 
     if facts.menu is None or facts.menu.cfg is None:
@@ -148,4 +165,7 @@ def _grub_of(facts: Facts) -> GrubWay | None:
     # Only GRUBs that are called grub2 have entry files.
     is_grub2 = facts.menu.uses_bls or facts.distribution.grubenv_command.startswith("grub2")
     program = "grub2-reboot" if is_grub2 else "grub-reboot"
-    return GrubWay(facts.menu.cfg, program, facts.distribution.order)
+    environment = facts.environment
+    block = environment.block.variables if environment and environment.block else None
+    unwritable = unwritable_place(facts, facts.menu.cfg, block)
+    return GrubWay(facts.menu.cfg, program, facts.distribution.order, unwritable)
