@@ -114,7 +114,7 @@ def moved(line):
 
 
 def test_an_entry_whose_loader_is_there_is_made_anew_and_not_deleted():
-    """Windows' own entry with a wrong GUID: a new one, in its place in the order."""
+    """Windows' own entry with a wrong GUID: a new one, before the old one, which stays."""
     listed = {"efibootmgr.txt": EFIBOOTMGR.replace(WINDOWS_ENTRY, moved(WINDOWS_ENTRY))}
     advice = found(listed)["N05"]
     create, order = commands(advice.fix)
@@ -122,7 +122,7 @@ def test_an_entry_whose_loader_is_there_is_made_anew_and_not_deleted():
         "sudo efibootmgr -c -b 0000 -d /dev/nvme0n1 -p 1 -L 'Windows Boot Manager' "
         "-l '\\EFI\\Microsoft\\Boot\\bootmgfw.efi'"
     )
-    assert order == "sudo efibootmgr -o 0003,0000"
+    assert order == "sudo efibootmgr -o 0003,0000,0004"
     assert commands(advice.undo) == [
         "sudo efibootmgr -b 0000 -B",
         "sudo efibootmgr -o 0003,0004",
@@ -188,7 +188,7 @@ def test_a_cut_guid_names_no_partition():
 
 def test_an_order_names_only_entries_that_are_there():
     """Efibootmgr refuses an order with a number that has no entry, and changes nothing."""
-    gaps = EFIBOOTMGR.replace("0003,0004", "0004,0009,0003")
+    gaps = EFIBOOTMGR.replace("0003,0004", "0004,0001,0003")
     advice = found({"efibootmgr.txt": gaps})["N02"]
     assert commands(advice.fix) == ["sudo efibootmgr -o 0003,0004"]
     assert commands(advice.undo) == ["sudo efibootmgr -o 0004,0003"]

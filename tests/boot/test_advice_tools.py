@@ -109,7 +109,7 @@ def variables(need_tool, tmp_path):
     contents = {
         "Boot0003": entry("ubuntu", "\\EFI\\ubuntu\\shimx64.efi"),
         "Boot0004": entry("Windows Boot Manager", "\\EFI\\Microsoft\\Boot\\bootmgfw.efi"),
-        "BootOrder": struct.pack("<3H", 4, 9, 3),
+        "BootOrder": struct.pack("<3H", 4, 1, 3),
     }
     for name, content in contents.items():
         (folder / f"{name}-{GLOBAL}").write_bytes(b"\x07\0\0\0" + content)
@@ -119,8 +119,8 @@ def variables(need_tool, tmp_path):
 def test_efibootmgr_takes_the_order_and_the_old_one(variables):
     """An order with a number that has no entry is refused: neither command names one."""
     listed = shell("efibootmgr -v", **variables).stdout
-    assert "BootOrder: 0004,0009,0003" in listed
-    assert shell("efibootmgr -o 0003,0004,0009", **variables).returncode != 0
+    assert "BootOrder: 0004,0001,0003" in listed
+    assert shell("efibootmgr -o 0003,0004,0001", **variables).returncode != 0
     found = advice("N02", {"efibootmgr.txt": listed})
     command = found.fix.split("\n")[0]
     assert "BootOrder: 0003,0004" in shell(command, **variables).stdout

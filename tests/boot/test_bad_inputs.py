@@ -152,13 +152,13 @@ def test_a_cut_table_is_still_a_table():
 
 
 def test_a_cut_boot_list_is_no_missing_system():
-    """Entries that BootOrder names and the list lacks may be cut off: only likely."""
+    """Entries that BootOrder names and the list lacks may be cut off: nothing rests on that."""
     cut = "\n".join(EFIBOOTMGR.splitlines()[:3]) + "\n"
     found = {
         r.finding.rule: r.finding for r in diagnosed(HEALTHY | {"efibootmgr.txt": cut}).findings
     }
     assert found["N09"].confidence == "likely"
-    assert found["N01"].confidence == "likely"
+    assert found.keys() == {"N09"}
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,7 @@ CASES = {
     "W06": {"screen.txt": "error: The boot configuration data is missing: 0xc000000e\n"},
     "S01": {
         "mokutil.txt": "SecureBoot enabled\n",
-        "efibootmgr.txt": EFIBOOTMGR.replace("shimx64", "grubx64"),
+        "efibootmgr.txt": EFIBOOTMGR.replace("shimx64", "grubx64").replace("t: 0003", "t: 0004"),
     },
     "S02": {"screen.txt": "SBAT self-check failed: Security Policy Violation\n"},
     "R01": {

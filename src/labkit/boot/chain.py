@@ -5,14 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from labkit.boot.linux_loader import linux_loader, uses_grub
 from labkit.boot.parse.efibootmgr import Starts
 from labkit.boot.partition_types import PartitionType
 from labkit.boot.topics import Topic
 
 if TYPE_CHECKING:
-    from labkit.boot.facts import Facts, Menu
+    from labkit.boot.disks import Partition
+    from labkit.boot.facts import Facts
+    from labkit.boot.menu_facts import Menu
+    from labkit.boot.parse.efibootmgr import BootEntry, BootList
 
-__all__ = ["Link", "check_chain", "installed", "is_proved_healthy", "seen"]
+__all__ = [
+    "Link",
+    "can_hold_menu",
+    "check_chain",
+    "first_leftover",
+    "installed",
+    "is_proved_healthy",
+    "seen",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +54,25 @@ class Link:
 def check_chain(facts: Facts) -> tuple[Link, ...]:
     """Test each link from the firmware to the systems; only those that this computer has.
 
-    A Windows alone has no stub and no menu, a BIOS no ESP.
+    A Windows alone has no stub and no menu, a BIOS no ESP. What the screen shows is the last word.
     """
+    failure = facts.screen_failure
+    if failure is None and facts.unread:
+        return (*_links(facts), Link("inputs", facts.unread[0].message, ()))
+    if failure is None:
+        return _links(facts)
+    shown = Link(
+        "start", f"the screen shows `{failure.text.strip()}`", (Topic.SCREEN,), holds=False
+    )
+    return (*_links(facts), shown)
+
+
+def _links(facts: Facts) -> tuple[Link, ...]:
     if _has_windows_alone(facts):
         return (_firmware(facts), _windows(facts))
+    if not uses_grub(facts):
+        loader = f"{linux_loader(facts)} starts Linux; labkit judges the menus of GRUB alone"
+        return (_firmware(facts), Link("menu", loader, ()), _windows(facts))
     stub = () if _has_no_stub(facts) else (_stub(facts),)
     return (_firmware(facts), *stub, _menu(facts), _windows(facts), _default(facts))
 
@@ -64,7 +91,7 @@ def is_proved_healthy(facts: Facts, links: tuple[Link, ...]) -> bool:
     """
     if any(link.holds is False for link in links) or facts.unread:
         return False
-    if any(link.holds is None and link.needs[0] in facts.topics for link in links):
+    if any(link.holds is None and facts.topics.intersection(link.needs[:1]) for link in links):
         return False
     if facts.menu is None and _probe_agrees(facts):
         return True
@@ -78,7 +105,7 @@ def installed(facts: Facts) -> tuple[str, ...]:
     """Name the systems that the inputs show."""
     systems = []
     in_menu = facts.menu is not None and bool(facts.menu.windows)
-    if in_menu or (facts.windows_evidence and not facts.windows_is_removed):
+    if (in_menu or facts.windows_evidence) and not facts.windows_is_removed:
         systems.append("Windows")
     if facts.linux_evidence:
         systems.append("Linux")
@@ -140,6 +167,14 @@ def _firmware(facts: Facts) -> Link:
     boot = facts.boot_list
     if boot is None or not boot.is_supported:
         return _boot_sector(facts, needs)
+    if (leftover := first_leftover(facts)) is not None:
+        detail = f"{leftover.name} `{leftover.label}` is first, and its Linux is on no partition"
+        return Link("firmware", detail, needs, holds=False)
+    return _entry_that_starts(facts, boot, needs)
+
+
+def _entry_that_starts(facts: Facts, boot: BootList, needs: tuple[Topic, ...]) -> Link:
+    """Look for an entry that is seen to start what is installed."""
     wanted = Starts.LINUX if facts.linux_evidence else Starts.WINDOWS
     entries = [e for e in boot.in_order if e.active and e.starts is wanted]
     dead = [e for e in entries if facts.lacks_loader(e)]
@@ -161,6 +196,20 @@ def _firmware(facts: Facts) -> Link:
     return Link("firmware", f"no active entry in BootOrder that starts {wanted.title()}", needs)
 
 
+def first_leftover(facts: Facts) -> BootEntry | None:
+    """Give the entry that the firmware starts first, where it is all that is left of a Linux."""
+    boot = facts.boot_list
+    if boot is None or not facts.linux_is_removed:
+        return None
+    usable = (e for e in boot.in_order if e.active and not e.needs_medium)
+    first = next((e for e in usable if not facts.lacks_loader(e)), None)
+    if first is None or first.starts is not Starts.LINUX or first.is_removable:
+        return None
+    # An entry of a disk that is not listed may have its Linux there.
+    is_elsewhere = first.node is not None and facts.partition_of(first) is None
+    return None if is_elsewhere else first
+
+
 def _boot_sector(facts: Facts, needs: tuple[Topic, ...]) -> Link:
     """Judge what starts the systems where there is no list of the firmware."""
     grub = next((m for m in facts.mbr_codes if m.content.startswith("Grub2")), None)
@@ -172,6 +221,9 @@ def _boot_sector(facts: Facts, needs: tuple[Topic, ...]) -> Link:
     if _last_start_went_well(facts):
         detail = "the last start by this menu reached a session (boot_success=1)"
         return Link("firmware", detail, needs, holds=True)
+    if facts.starts_by_uefi is False and facts.mbr_codes:
+        held = "; ".join(f"{m.content} in the MBR of {m.device}" for m in facts.mbr_codes)
+        return Link("firmware", f"no GRUB: {held}", (Topic.BOOT_SECTORS,))
     if facts.starts_by_uefi is False:
         return Link("firmware", "the boot sectors are not given", (Topic.BOOT_SECTORS,))
     return Link("firmware", "the firmware's list is not given", needs)
@@ -185,12 +237,21 @@ def _stub(facts: Facts) -> Link:
     if facts.stub is None or facts.stub.uuid is None or not facts.by_uuid:
         return Link(_STUB, "the ESP's grub.cfg or the file systems are not given", needs)
     found = facts.by_uuid.get(facts.stub.uuid.lower())
+    if found is not None and not can_hold_menu(found):
+        return Link(
+            _STUB, f"it leads to {found.device}, which holds {found.fstype}", needs, holds=False
+        )
     if found is not None and not (facts.stub.prefix and facts.stub.loads_menu):
         return Link(_STUB, "it does not set a prefix and load the menu there", needs)
     if found is not None:
         return Link(_STUB, f"it leads to {found.device}", needs, holds=True)
     broken = False if facts.lists_every_file_system else None
     return Link(_STUB, f"{facts.stub.uuid} is on no listed file system", needs, holds=broken)
+
+
+def can_hold_menu(partition: Partition) -> bool:
+    """Tell whether a Linux keeps its /boot on such a file system, as far as it is known."""
+    return not partition.is_windows_volume and partition.fstype not in {"swap", "exfat"}
 
 
 def _menu(facts: Facts) -> Link:
@@ -213,18 +274,21 @@ def _menu_file_systems(facts: Facts, menu: Menu) -> tuple[str, bool | None]:
         unknown = [u for u in wanted if u.lower() not in facts.by_uuid]
         if not unknown:
             return "", True
-        return f"; {unknown[0]} is not listed", False if facts.lists_every_file_system else None
+        whose = "fstab's root " if unknown[0] in mounts else ""
+        holds = False if facts.lists_every_file_system else None
+        return f"; {whose}{unknown[0]} is not listed", holds
     if menu.searched and not _last_start_went_well(facts):
         return "; whether their file systems exist is not known", None
     return "", True
 
 
 def _windows(facts: Facts) -> Link:
-    if facts.menu is not None and facts.menu.windows:
+    is_removed = facts.windows_is_removed and Topic.TABLE in facts.topics
+    is_offered = facts.menu is not None and bool(facts.menu.windows) and uses_grub(facts)
+    if facts.menu is not None and is_offered and not is_removed:
         looked = ", its loader is on the ESP" if facts.windows_loader else ""
         detail = f"the menu has `{facts.menu.windows[0].title}`{looked}"
         return Link("windows", detail, _STARTS_WINDOWS, holds=True)
-    is_removed = facts.windows_is_removed and Topic.TABLE in facts.topics
     if facts.windows_evidence and not is_removed:
         return _windows_beside_the_menu(facts)
     lists_all = facts.lists_every_file_system or facts.lists_every_disk
@@ -239,6 +303,11 @@ _STARTS_WINDOWS = (Topic.MENU, Topic.BOOT_LIST)
 
 def _windows_beside_the_menu(facts: Facts) -> Link:
     """Look for what starts an installed Windows that no menu offers."""
+    from labkit.boot.rules.os_prober import windows_is_missing
+
+    if uses_grub(facts) and windows_is_missing(facts):
+        lacking = (Topic.ESP_FILES, Topic.TABLE, Topic.FILE_SYSTEMS)
+        return Link("windows", "it is installed, and the menu lacks it", lacking)
     for entry in facts.boot_list.in_order if facts.boot_list else ():
         is_windows = entry.active and entry.starts is Starts.WINDOWS
         if is_windows and not facts.lacks_loader(entry):

@@ -128,14 +128,21 @@ class Disk:
     evidence: tuple[Evidence, ...] = ()
 
     @property
-    def has_damaged_gpt(self) -> bool:
-        """Whether an MBR without identifier protects a GPT that the tool could not read."""
-        return (
-            self.scheme == "dos"
-            and self.disk_id == "0x00000000"
-            and bool(self.partitions)
-            and all(p.type is PartitionType.PROTECTIVE for p in self.partitions)
+    def shows_protection_alone(self) -> bool:
+        """Whether only the MBR that protects a GPT is shown: no partition at all, that is."""
+        return bool(self.partitions) and all(
+            p.type is PartitionType.PROTECTIVE for p in self.partitions
         )
+
+    @property
+    def is_mbr(self) -> bool:
+        """Whether the table is an MBR's own, not the protection of a GPT."""
+        return self.scheme == "dos" and not self.shows_protection_alone
+
+    @property
+    def has_damaged_gpt(self) -> bool:
+        """Whether a tool that reads GPT saw nothing but the MBR that protects one."""
+        return self.scheme == "dos" and self.disk_id == "0x00000000" and self.shows_protection_alone
 
 
 def device_path(name: str) -> str:

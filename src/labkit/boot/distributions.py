@@ -135,7 +135,7 @@ _DISTRIBUTIONS = {
             update_command="sudo grub-mkconfig -o /boot/grub/grub.cfg",
             grubenv_command="grub-editenv",
             install_command="sudo pacman -S",
-            loader_commands=("sudo grub-install --target=x86_64-efi --efi-directory=/boot/efi",),
+            loader_commands=("sudo grub-install --target=x86_64-efi",),
         ),
         Distribution(
             Family.UNKNOWN,

@@ -17,11 +17,14 @@ from labkit.boot.remedies import (
     free_number,
     loader_steps,
     old_order,
-    order_command,
+    order_step,
+    order_with,
     steps,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from labkit.boot.disks import Partition
     from labkit.boot.facts import Facts
     from labkit.boot.parse.efibootmgr import BootEntry, BootList
@@ -36,46 +39,62 @@ __all__ = [
     "spare_entry",
 ]
 
-_LOADERS = ("shimx64.efi", "grubx64.efi", "systemd-bootx64.efi", "refind_x64.efi")
+_LOADERS = ("shimx64.efi", "grubx64.efi", "systemd-bootx64.efi", "refind_x64.efi", "limine.efi")
+
+
+def _best_loaders(esp: EspListing) -> Iterator[str]:
+    """Give what can start a Linux, of each folder the file that the firmware is to start first."""
+    for folder in esp.linux_folders:
+        here = [file for file in esp.linux_loaders if file.split("/")[2] == folder]
+        names = [f"/efi/{folder}/{name}" for name in _LOADERS]
+        yield from [name for name in names if name in here] or here
 
 
 def entry_for_linux(facts: Facts, boot: BootList) -> tuple[str, str]:
     """Give the commands that make an entry for the loader on the ESP, and that remove it."""
     for esp in facts.esps:
-        for folder in esp.linux_folders:
-            for loader in _LOADERS:
-                found = esp.find(f"/efi/{folder}/{loader}")
-                if found is None:
-                    continue
-                path = as_written(f"/efi/{folder}/{loader}", found.text)
-                label = path.split("/")[2]
-                commands = create_entry(free_number(boot), _partition(facts, esp), label, path)
-                if commands is not None:
-                    return commands
-                return (
-                    (
-                        f"Make an entry for {path}: labkit needs `sudo fdisk -l` to name the "
-                        "disk and the partition of the ESP."
-                    ),
-                    "",
-                )
+        for loader in _best_loaders(esp):
+            found = esp.find(loader)
+            path = as_written(loader, found.text) if found else loader
+            label = path.split("/")[2]
+            commands = create_entry(free_number(boot), _partition(facts, esp), label, path)
+            if commands is not None:
+                return commands
+            return (
+                (
+                    f"Make an entry for {path}: labkit needs `sudo fdisk -l` to name the "
+                    "disk and the partition of the ESP."
+                ),
+                "",
+            )
     if facts.lists_every_esp:
         return steps(chroot_steps(facts), loader_steps(facts)), ""
     return (
         (
-            "Look whether the loader is on the ESP: `sudo find /boot/efi -type f`. If it is, give "
-            "labkit that list, and it names the command; if not, install the loader (rule E03)."
+            f"Look whether the loader is on the ESP: `sudo find {facts.esp_folder} -type f`. If it "
+            "is, give labkit that list, and it names the command; if not, install the loader (rule "
+            "E03)."
         ),
         "",
     )
 
 
 def _partition(facts: Facts, esp: EspListing) -> Partition | None:
-    """Find the partition of a list of files; a list without a name is that of the only ESP."""
+    """Find the partition of a list of files.
+
+    A list without a name is that of the only ESP, or of the one that is mounted where its paths
+    begin.
+    """
     if esp.device is not None:
         return facts.partition(esp.device)
     candidates = facts.esp_partitions
-    return candidates[0] if len(candidates) == 1 else None
+    if len(candidates) == 1:
+        return candidates[0]
+    mount = facts.esp_mount
+    begins = mount is not None and all(
+        line.text.strip().lower().startswith(f"{mount.mount}/efi/".lower()) for line in esp.evidence
+    )
+    return facts.mounted(mount) if mount is not None and begins and esp.evidence else None
 
 
 _BOOTMGFW = "/EFI/Microsoft/Boot/bootmgfw.efi"
@@ -95,7 +114,8 @@ def entry_for_windows(facts: Facts, boot: BootList, esp: EspListing) -> tuple[st
             "",
         )
     # A new entry is put first.
-    order = order_command((*(e.number for e in boot.in_order), number)) if boot.in_order else ""
+    in_order = [e.number for e in boot.in_order]
+    order = order_step(boot, (*in_order, number)) if in_order else ""
     return steps(commands[0], order), commands[1]
 
 
@@ -132,13 +152,12 @@ def replacement(facts: Facts, boot: BootList, entry: BootEntry) -> tuple[str, st
         number = free_number(boot)
         commands = create_entry(number, _partition(facts, home), entry.label, entry_loader(entry))
         if commands is not None:
-            numbers = [number if e is entry else e.number for e in boot.in_order]
             create = f"Its loader is on {_name(facts, home)}: make a new entry, and keep this one "
             return (
                 steps(
                     f"{create}until the new one has started.",
                     commands[0],
-                    order_command(numbers) if entry in boot.in_order else "",
+                    order_with(boot, number, entry),
                 ),
                 steps(commands[1], old_order(boot)),
             )
@@ -167,13 +186,12 @@ def entry_anew(boot: BootList, entry: BootEntry, partition: Partition) -> tuple[
     commands = create_entry(number, partition, entry.label, entry_loader(entry))
     if commands is None or entry.loader is None:
         return "Make the entry anew with efibootmgr; keep the old one until it has started.", ""
-    numbers = [number if e is entry else e.number for e in boot.in_order]
     windows = entry.starts is Starts.WINDOWS
     return (
         steps(
             "Make a new entry, and keep the old one until the new one has started.",
             commands[0],
-            order_command(numbers) if entry in boot.in_order else "",
+            order_with(boot, number, entry),
             "If Windows then shows 0xc000000e, write its BCD anew (rule W06)." if windows else "",
         ),
         steps(commands[1], old_order(boot)),

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from labkit.boot.distributions import Family, distribution_of
+from labkit.boot.parse.efibootmgr import Starts
 from labkit.boot.partition_types import PartitionType
 
 if TYPE_CHECKING:
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from labkit.boot.disks import Disk, Partition
     from labkit.boot.distributions import Distribution
     from labkit.boot.findings import Evidence, Finding
-    from labkit.boot.grub_cfg import GrubCfg
-    from labkit.boot.grubenv import Grubenv
+    from labkit.boot.menu_facts import EnvironmentBlock, Menu
     from labkit.boot.parse.bootinfo import BootFile, BootSector, MbrCode
     from labkit.boot.parse.efibootmgr import BootEntry, BootList
     from labkit.boot.parse.esp import EspListing, EspStub
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from labkit.boot.topics import Topic
     from labkit.errors import LabkitError
 
+_CONTAINERS = frozenset({"crypto_LUKS", "LVM2_member", "linux_raid_member", "zfs_member"})
+_MINT_PROBES = 21
+_FAT = frozenset({"vfat", "msdos"})
 _LINUX_FILE_SYSTEMS = frozenset({"ext4", "ext3", "ext2", "btrfs", "xfs", "f2fs", "crypto_LUKS"})
 
 # Windows' setup writes it in its own language.
@@ -37,79 +40,7 @@ _SYSTEM_RESERVED = (
     r"|зарезервировано|systeem gereserveerd"
 )
 
-__all__ = ["EnvironmentBlock", "Facts", "Menu", "MenuItem"]
-
-
-@dataclass(frozen=True, slots=True)
-class MenuItem:
-    """A menu entry, from grub.cfg itself or from boot-info's shortened form of it.
-
-    Attributes:
-        title: What the menu shows.
-        identifier: Its id; in the shortened form also the UUID of its file system.
-        kind: `windows`, `linux`, `submenu`, `firmware`, `chainload` or `other`.
-        loader: What it chainloads.
-        file_systems: UUIDs that it searches.
-        evidence: Its line.
-    """
-
-    title: str
-    identifier: str
-    kind: str
-    loader: str | None
-    file_systems: tuple[str, ...]
-    evidence: Evidence
-
-
-@dataclass(frozen=True, slots=True)
-class Menu:
-    """The generated menu.
-
-    Attributes:
-        items: Its entries at every depth.
-        cfg: The parsed grub.cfg; None for boot-info's shortened form.
-        searched: Every UUID that it looks for, with the line.
-        roots: Every UUID that it gives a kernel as root, with the line.
-        ran_os_prober: 30_os-prober wrote its part, perhaps an empty one.
-        os_prober_wrote: 30_os-prober wrote entries or settings.
-        source: The input as a whole.
-        syntax_error: Where GRUB stops reading it.
-        header_default: The value that 00_header gives `default` where no next_entry is set.
-    """
-
-    items: tuple[MenuItem, ...]
-    cfg: GrubCfg | None
-    searched: tuple[tuple[str, Evidence], ...]
-    ran_os_prober: bool
-    os_prober_wrote: bool
-    source: Evidence
-    syntax_error: Evidence | None
-    header_default: Evidence | None = None
-    roots: tuple[tuple[str, Evidence], ...] = ()
-
-    @property
-    def uses_bls(self) -> bool:
-        """Whether entries come from loader/entries."""
-        return self.cfg is not None and self.cfg.uses_bls
-
-    @property
-    def starts_linux(self) -> bool:
-        """Whether it holds a Linux entry: a menu without one is a part of a file."""
-        return self.uses_bls or any(item.kind == "linux" for item in self.items)
-
-    @property
-    def windows(self) -> tuple[MenuItem, ...]:
-        """Its entries that start Windows."""
-        return tuple(item for item in self.items if item.kind == "windows")
-
-
-@dataclass(frozen=True, slots=True)
-class EnvironmentBlock:
-    """grubenv; `block` is None where it cannot be read, and `problem` says why."""
-
-    block: Grubenv | None
-    problem: str | None
-    evidence: Evidence
+__all__ = ["Facts"]
 
 
 @dataclass(frozen=True)
@@ -207,13 +138,37 @@ class Facts:
         return self.by_partuuid.get(entry.node.partuuid) if entry.node else None
 
     def lacks_loader(self, entry: BootEntry) -> bool:
-        """Tell whether a firmware entry's loader is surely not on the ESP that it names."""
+        """Tell whether a firmware entry's loader is surely not on the ESP that it names.
+
+        The lists show what is below EFI: a kernel beside that folder is out of their sight.
+        """
         if entry.loader is None or entry.is_damaged or not self.lists_every_esp:
+            return False
+        if not entry.loader.startswith("/efi/"):
             return False
         if self.by_partuuid and self.partition_of(entry) is None:
             return False  # It names a disk that is not listed, such as a stick.
         found = [esp for esp in self.esps if esp.find(entry.loader)]
         return not found or all(esp.lacks_second_stage(entry.loader, entry.data) for esp in found)
+
+    def mounted(self, entry: FstabEntry) -> Partition | None:
+        """Find what a line of fstab mounts, however it names it; None where it is not listed."""
+        if entry.uuid is not None:
+            return self.by_uuid.get(entry.uuid.lower())
+        if entry.partuuid is not None:
+            return self.by_partuuid.get(entry.partuuid)
+        by_name = re.match(r'(?:(PART)?LABEL=|/dev/disk/by-(part)?label/)"?([^"]+)', entry.spec)
+        known = (*self.partitions, *self.volumes)
+        if by_name is None:
+            return next((p for p in known if p.device == entry.spec), None)
+        in_table = by_name[1] or by_name[2]
+        return next((p for p in known if (p.name if in_table else p.label) == by_name[3]), None)
+
+    def bytes_of(self, partition: Partition) -> int | None:
+        """Give a partition's length in bytes; None where no input tells it."""
+        disk = self.disk(partition.disk)
+        sector_bytes = (disk.sector_bytes if disk else None) or 512
+        return partition.size_bytes or (partition.size * sector_bytes if partition.size else None)
 
     def disk(self, device: str) -> Disk | None:
         """Find the disk `device`."""
@@ -233,23 +188,50 @@ class Facts:
             if p.start is not None and p.type in {PartitionType.LINUX, PartitionType.ESP}
         }
         roots = [e for e in self.fstab or () if e.mount == "/" and e.uuid]
-        containers = {"crypto_LUKS", "LVM2_member", "linux_raid_member", "zfs_member"}
-        is_closed = any(p.fstype in containers for p in self.partitions) and not any(
+        is_closed = any(p.fstype in _CONTAINERS for p in self.partitions) and not any(
             v.fstype and v.fstype != "iso9660" for v in self.volumes
         )
         return (
             bool(self.by_uuid)
             and not is_closed
             and expected <= listed
-            and all((e.uuid or "").lower() in self.by_uuid for e in roots)
+            and (
+                all((e.uuid or "").lower() in self.by_uuid for e in roots)
+                or self._tells_every_content
+            )
+        )
+
+    @cached_property
+    def _tells_every_content(self) -> bool:
+        """Whether each partition of the tables has its content told, and none holds others."""
+        empty = {PartitionType.MSR, PartitionType.EXTENDED, PartitionType.BIOS_BOOT}
+        tabled = [p for p in self.partitions if p.start is not None and p.type not in empty]
+        disks = {p.disk for p in self.partitions}
+        return (
+            bool(tabled)
+            and not self.volumes
+            and all(p.fstype and p.fstype not in _CONTAINERS for p in tabled)
+            and disks == {p.disk for p in tabled}
         )
 
     @cached_property
     def lists_every_disk(self) -> bool:
         """Whether the tables show every disk that another input names."""
-        tables = {d.device for d in self.disks if d.partitions}
+        tables = {d.device for d in self.disks if d.partitions and not d.shows_protection_alone}
         named = {p.disk for p in self.partitions if p.fstype or p.partuuid}
         return bool(tables) and bool(self.by_partuuid) and named <= tables | _removable(self)
+
+    @cached_property
+    def lists_every_partition(self) -> bool:
+        """Whether the tables are whole, and what each partition holds is told."""
+        return self.lists_every_disk and self.lists_every_file_system
+
+    @cached_property
+    def _names_unseen_disk(self) -> bool:
+        """Whether an entry of Windows names a partition that no list shows."""
+        listed = self.boot_list.entries if self.boot_list is not None else ()
+        nodes = [e.node for e in listed if e.starts is Starts.WINDOWS and e.node is not None]
+        return any(node.partuuid not in self.by_partuuid for node in nodes)
 
     # --- what is installed ----------------------------------------------------------------
 
@@ -297,7 +279,7 @@ class Facts:
         ]
         for disk in self.disks:
             here = [p for p in self.partitions if p.disk == disk.device]
-            if disk.scheme != "dos" or not here:
+            if not disk.is_mbr or not here:
                 continue
             volumes = [p for p in here if _may_hold_windows(p)]
             is_alone = len(here) == 1 and len(self.disks) > 1  # A disk for data, as it is sold.
@@ -309,7 +291,9 @@ class Facts:
 
     @cached_property
     def windows_is_removed(self) -> bool:
-        """Whether a firmware entry alone may be all that is left of a Windows."""
+        """Whether a loader, or an entry of the firmware, may be all that is left of a Windows."""
+        if self.lists_every_partition and not any(map(_has_room_for_windows, self.partitions)):
+            return not self._names_unseen_disk
         return (
             self.lists_every_esp
             and self.windows_loader is None
@@ -358,6 +342,15 @@ class Facts:
         return tuple(found)
 
     @cached_property
+    def linux_is_removed(self) -> bool:
+        """Whether a loader, or an entry of the firmware, is all that is left of a Linux."""
+        return (
+            self.lists_every_partition
+            and not self.linux_evidence
+            and not any(map(_has_room_for_linux, self.partitions))
+        )
+
+    @cached_property
     def legacy_linux(self) -> tuple[Evidence, ...]:
         """Signs of a GRUB for a BIOS: its package, its partition, its boot sector; two prove it."""
         signs = [e for e in self.packages if re.search(r"\bgrub-pc\b(?!-bin)", e.text)][:1]
@@ -371,8 +364,36 @@ class Facts:
 
     @cached_property
     def esp_mount(self) -> FstabEntry | None:
-        """The line of fstab that mounts an ESP."""
-        return next((e for e in self.fstab or () if e.mount in {"/boot/efi", "/efi"}), None)
+        """The line of fstab that mounts the ESP: where one usually is, or of a partition so typed.
+
+        systemd-boot's usual place is /boot.
+        """
+        lines = self.fstab or ()
+        usual = [e for e in lines if e.mount in {"/boot/efi", "/efi", "/boot/EFI", "/esp"}]
+        fat = [e for e in lines if e.mount.startswith("/boot") and e.fstype in _FAT]
+        mounted = [(e, self.mounted(e)) for e in lines]
+        typed = [e for e, p in mounted if p and p.is_fat and p.type is PartitionType.ESP]
+        return next(iter((*usual, *fat, *typed)), None)
+
+    @cached_property
+    def esp_folder(self) -> str:
+        """Where the installed Linux mounts its ESP; /boot/efi where nothing tells.
+
+        fstab tells it, a list of mounts, or the paths of the ESP's files.
+        """
+        if self.esp_mount is not None:
+            return self.esp_mount.mount
+        return self.esp_mounted_now or "/boot/efi"
+
+    @cached_property
+    def esp_mounted_now(self) -> str | None:
+        """Where an ESP was mounted in the system that was looked at; None where nothing tells."""
+        mounts = [m for p in self.esp_partitions for m in p.mounts]
+        paths = [line.text.strip() for esp in self.esps for line in esp.evidence[:1]]
+        above = re.compile(r"(/.*?)/EFI/(?!EFI/)", re.IGNORECASE)
+        mounts += [match[1] for path in paths if (match := above.match(path))]
+        usual = re.compile(r"/(?:boot(?:/efi)?|efi|esp)", re.IGNORECASE)
+        return next((m for m in mounts if usual.fullmatch(m)), None)
 
     @cached_property
     def linux_uefi_folders(self) -> tuple[str, ...]:
@@ -388,9 +409,17 @@ class Facts:
             return self.running_mode == "uefi"
         if self.windows_loader and self.esp_partitions:
             return True
-        has_mbr_alone = bool(self.disks) and all(d.scheme == "dos" for d in self.disks)
+        has_mbr_alone = bool(self.disks) and all(d.is_mbr for d in self.disks)
         uses_esp = self.esp_partitions or self.esps or self.esp_mount
         return False if has_mbr_alone and not uses_esp else None
+
+    @property
+    def probes_by_default(self) -> bool | None:
+        """Whether os-prober runs where nothing is set: as the family does, and Mint from 21 on."""
+        version = re.match(r"\d+", self.os_release.get("VERSION_ID", ""))
+        if self.os_release.get("ID") == "linuxmint" and version is not None:
+            return int(version[0]) >= _MINT_PROBES or None
+        return self.distribution.probes_by_default
 
     @cached_property
     def settings_findings(self) -> tuple[Finding, ...]:
@@ -411,11 +440,19 @@ class Facts:
             Topic.MENU: menu is not None and not menu.starts_linux,
             Topic.BOOT_LIST: boot is not None
             and boot.is_supported
-            and (not boot.has_paths or bool(boot.unlisted)),
+            and (not boot.has_paths or boot.is_cut),
             Topic.FILE_SYSTEMS: not self.lists_every_file_system,
             Topic.ESP_FILES: bool(self.esps) and not self.lists_every_esp,
         }
         return frozenset(topic for topic, is_cut in cut.items() if is_cut and topic in self.topics)
+
+    @cached_property
+    def screen_failure(self) -> Evidence | None:
+        """The line of the screen that shows that a start has failed."""
+        from labkit.boot.topics import Topic
+
+        lines = self.messages.get(Topic.SCREEN, ())
+        return next((e for e in lines if _shows_failure(e.text)), None)
 
     @cached_property
     def lists_every_esp(self) -> bool:
@@ -425,11 +462,36 @@ class Facts:
         return bool(self.esps) and (known <= named if named else len(known) <= 1)
 
 
+# GRUB says these and goes on.
+_HARMLESS = r"sparse file|video mode|locale|unicode|theme|background|loadfont|\.pf2|gfxterm"
+
+
+def _shows_failure(line: str) -> bool:
+    """Tell a failed start by what the screen shows: GRUB's prompt, an error of it or of Windows."""
+    failure = r"^\s*error:|^\s*grub(?: rescue)?>|0xc0[0-9a-f]{6}|SBAT|Security .*Violation"
+    return bool(re.search(failure, line, re.IGNORECASE)) and not re.search(_HARMLESS, line)
+
+
 def _may_hold_windows(partition: Partition) -> bool:
     """Tell an NTFS partition by its content, or by its type where the content is not known."""
     if partition.fstype is not None:
         return partition.is_windows_volume
     return partition.type is PartitionType.NTFS
+
+
+def _has_room_for_windows(partition: Partition) -> bool:
+    """Tell whether Windows itself may be on a partition."""
+    unknown = {PartitionType.LDM_DATA, PartitionType.STORAGE_SPACES}
+    of_windows = {PartitionType.MICROSOFT_DATA, PartitionType.NTFS}
+    if partition.is_windows_volume or partition.type in unknown:
+        return True
+    return partition.fstype is None and partition.type in of_windows
+
+
+def _has_room_for_linux(partition: Partition) -> bool:
+    """Tell whether a Linux may be on a partition that no list names a file system of."""
+    kinds = {PartitionType.LINUX, PartitionType.LVM, PartitionType.RAID, PartitionType.OTHER}
+    return partition.type in kinds or (partition.fstype is None and partition.type is None)
 
 
 def _is_system_reserved(partition: Partition) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -13,22 +14,23 @@ from labkit.boot.distributions import (
     named_in_settings,
     os_release_names,
 )
-from labkit.boot.facts import EnvironmentBlock, Facts
+from labkit.boot.facts import Facts
 from labkit.boot.kinds import Kind
+from labkit.boot.menu_facts import EnvironmentBlock
 from labkit.boot.partition_types import PartitionType
 from labkit.boot.topics import Topic, topics_of
 from labkit.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from labkit.boot.bundle import Bundle
     from labkit.boot.default_grub import GrubSettings
     from labkit.boot.disks import Partition
     from labkit.boot.distributions import Distribution
     from labkit.boot.documents import Document
-    from labkit.boot.facts import Menu
     from labkit.boot.findings import Evidence
+    from labkit.boot.menu_facts import Menu
     from labkit.boot.parse.efibootmgr import BootList
     from labkit.boot.parse.esp import EspListing, EspStub
     from labkit.boot.parse.mkconfig_log import MkconfigLog
@@ -84,6 +86,7 @@ class _Joiner:
         os_release = self._read(Kind.OS_RELEASE, "host", "parse_os_release") or {}
         boot_list = self._boot_list()
         distribution = self._distribution(os_release, menu, boot_list)
+        esps = self._esps(records)
         facts = Facts(
             distribution=distribution,
             disks=disks,
@@ -92,8 +95,8 @@ class _Joiner:
             boot_list=boot_list,
             prober=self._prober(),
             log=self._log(),
-            esps=self._esps(records),
-            stub=self._stub(boot_list),
+            esps=esps,
+            stub=self._stub(boot_list, esps),
             settings=self._settings(distribution),
             menu=menu,
             environment=environment,
@@ -123,7 +126,8 @@ class _Joiner:
         # A list without the columns that tell, such as lsblk's default, answers nothing.
         if not any(p.fstype or p.uuid for p in records):
             topics -= {Topic.FILE_SYSTEMS}
-        if not disks and not any(p.type for p in records):
+        shown = [d for d in disks if not d.shows_protection_alone or d.has_damaged_gpt]
+        if not shown and not any(p.type for p in records):
             topics -= {Topic.TABLE}
         return replace(facts, topics=topics, unread=tuple(self._unread))
 
@@ -171,10 +175,14 @@ class _Joiner:
             found += self._all(kind, partial(read_tables, kind))
         complaints = self._all_of(Kind.SGDISK, "sfdisk", "parse_sgdisk_verify")
         disks = _with_complaints(merge_disks(found), complaints)
-        records = [partition for disk in disks for partition in disk.partitions]
+        tabled = [p for disk in disks for p in disk.partitions if not _protects_gpt(p)]
+        listed: list[Partition] = []
         for kind in _FILE_SYSTEM_PARSERS:
-            records += self._all(kind, partial(read_file_systems, kind))
-        return disks, merge_partitions(records)
+            listed += self._all(kind, partial(read_file_systems, kind))
+        if names_disagree(tabled, listed):
+            self._unread.append(_names_error(tabled, listed))
+            disks, tabled = (), []
+        return disks, merge_partitions([*tabled, *listed])
 
     def _boot_list(self) -> BootList | None:
         boot_list: BootList | None = self._read(Kind.EFIBOOTMGR, "efibootmgr", "parse_efibootmgr")
@@ -216,16 +224,23 @@ class _Joiner:
             for device, source in devices.items()
         )
 
-    def _stub(self, boot_list: BootList | None) -> EspStub | None:
-        """Read the stub that the firmware leads to; another folder's may be a leftover."""
+    def _stub(self, boot_list: BootList | None, esps: tuple[EspListing, ...]) -> EspStub | None:
+        """Read the stub that the firmware leads to; another folder's may be a leftover.
+
+        Some GRUBs read that of the distribution they come from: only where the folder that is
+        started has its own, which was not given, another one says nothing.
+        """
         documents = self._bundle.all(Kind.ESP_STUB)
         if not documents:
             return None
         started = [e.loader.split("/") for e in boot_list.in_order if e.loader] if boot_list else []
         folders = [parts[2] for parts in started if len(parts) > _FOLDER_DEPTH]
-        chosen = next(
-            (d for folder in folders for d in documents if folder in d.name.lower()), documents[0]
-        )
+        fitting = [d for folder in folders for d in documents if folder in d.name.lower()]
+        own = [f"/efi/{f}/grub.cfg" for f in folders if f not in {"microsoft", "boot"}]
+        are_others = not fitting and all(_VENDOR.search(d.name.lower()) for d in documents)
+        if are_others and own and any(esp.find(own[0]) for esp in esps):
+            return None
+        chosen = (*fitting, *documents)[0]
         stub: EspStub | None = self._parse(Kind.ESP_STUB, chosen, _parser("esp", "parse_esp_stub"))
         return stub
 
@@ -286,6 +301,8 @@ class _Joiner:
         }
 
 
+# A stub's file is called after its folder: esp_ubuntu_grub.cfg, EFI/ubuntu/grub.cfg.
+_VENDOR = re.compile(r"(?:esp_|efi/)([a-z]+)[_/]grub\.cfg\Z")
 _FOLDER_DEPTH = 3  # "", "efi", the folder, the file
 _MESSAGE_KINDS = {
     Kind.NTFS: Topic.NTFS,
@@ -319,6 +336,39 @@ def _parser(module: str, name: str) -> Any:  # noqa: ANN401 - each kind has its 
 
 def _is_partition(record: Partition) -> bool:
     return not is_whole_disk(record.device) and not is_optical(record.device)
+
+
+def names_disagree(tabled: Sequence[Partition], listed: Sequence[Partition]) -> bool:
+    """Tell whether a table and a list of file systems give the same names to different disks.
+
+    The kernel may number NVMe disks otherwise at each start. Then each of the two knows partitions
+    under names that the other does not have; where only one lacks some, it is cut.
+    """
+    filled = {PartitionType.LINUX, PartitionType.ESP, PartitionType.MICROSOFT_DATA}
+    names, disks = {p.device for p in tabled}, {p.disk for p in tabled}
+    partitions = [p for p in listed if _is_partition(p) and p.number is not None]
+    other_names, other_disks = {p.device for p in partitions}, {p.disk for p in partitions}
+    if not names or not other_names:
+        return False
+    unlisted = any(p.device not in other_names and p.type in filled for p in tabled)
+    comparable = disks if disks & other_disks else other_disks
+    untabled = any(p.disk in comparable and p.device not in names for p in partitions)
+    return unlisted and untabled
+
+
+def _names_error(tabled: Sequence[Partition], listed: Sequence[Partition]) -> InputError:
+    sources = (p.evidence[0].input for p in (tabled[0], listed[0]) if p.evidence)
+    return InputError(
+        f"{' and '.join(sources)} name different partitions: of two starts, or of two computers",
+        hint="take both anew, one right after the other: the kernel may have numbered the disks "
+        "otherwise",
+        code="inputs-disagree",
+    )
+
+
+def _protects_gpt(record: Partition) -> bool:
+    """Tell the MBR entry that keeps old tools off a GPT: it is no partition, and never retyped."""
+    return record.type is PartitionType.PROTECTIVE
 
 
 def read_tables(kind: Kind, document: Document) -> tuple[Disk, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from labkit.boot.facts import Menu, MenuItem
+from labkit.boot.menu_facts import Menu, MenuItem
 from labkit.errors import InputError
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from labkit.boot.chain import check_chain, is_proved_healthy
 from labkit.boot.findings import Confidence, Severity
+from labkit.boot.linux_loader import beside_the_point, uses_grub
 from labkit.boot.rules import RULES
 
 if TYPE_CHECKING:
@@ -156,11 +157,14 @@ def _root_of(rule_id: str, causes: dict[str, str]) -> str:
 def _missing(facts: Facts, links: tuple[Link, ...], unchecked: list[Rule]) -> tuple[Topic, ...]:
     """Order what is missing: the chain's untested links first, then by the rules it would wake."""
     wanted: dict[Topic, int] = {}
+    useless = beside_the_point(facts)
     for link in links:
         for topic in link.lacks(facts):
             wanted[topic] = wanted.get(topic, 0) + _WEIGHT_OF_LINK
-    for rule in unchecked:
+    # Beside another loader than GRUB the rules that are left have little to say.
+    for rule in unchecked if uses_grub(facts) else ():
         if rule.severity is Severity.ERROR:
             for topic in rule.missing(facts.topics):
                 wanted[topic] = wanted.get(topic, 0) + 1
+    wanted = {topic: weight for topic, weight in wanted.items() if topic not in useless}
     return tuple(sorted(wanted, key=lambda topic: (-wanted[topic], topic)))

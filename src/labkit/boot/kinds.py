@@ -136,7 +136,7 @@ _TEXT_SIGNS: tuple[tuple[Kind, str], ...] = (
     (Kind.NTFS, r"Windows is hibernated|unclean file system|hiberfil|ntfs-3g\.probe"),
     (
         Kind.SCREEN,
-        r"^\s*error: |SBAT self-check|Security (?:Policy )?Violation|^\s*grub(?: rescue)?>",
+        r"^\s*(?:error: |grub(?: rescue)?>)|0xc000000[ef]|SBAT self|Security (?:Policy )?Violation",
     ),
     (
         Kind.LSPCI,

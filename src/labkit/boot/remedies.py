@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from labkit.boot.distributions import Family
+from labkit.boot.linux_loader import LinuxLoader, linux_loader, uses_grub
 from labkit.boot.parse.efibootmgr import Starts
 
 if TYPE_CHECKING:
@@ -24,15 +25,20 @@ if TYPE_CHECKING:
 __all__ = [
     "BCDBOOT",
     "as_written",
+    "bios_disk",
     "bitlocker_caution",
     "chroot_steps",
     "create_entry",
+    "esp_line",
     "free_number",
     "grub_folder",
+    "grub_install",
     "loader_steps",
     "old_order",
+    "only_esp",
     "order_after_bcdboot",
-    "order_command",
+    "order_step",
+    "order_with",
     "quoted",
     "retype",
     "settings_file",
@@ -82,17 +88,39 @@ def bitlocker_caution(facts: Facts) -> str:
 # --- the firmware's list ----------------------------------------------------------------------
 
 
-def order_command(numbers: Iterable[int]) -> str:
-    """Give the command that sets the boot order."""
-    return f"sudo efibootmgr -o {','.join(f'{n:04X}' for n in numbers)}"
+def order_step(boot: BootList, numbers: Iterable[int]) -> str:
+    """Give the command that sets the boot order, in which every entry keeps a place.
+
+    Where the end of the list is missing, it is a sentence: efibootmgr refuses an order that names
+    what is not there, and one without it drops what is.
+    """
+    command = f"sudo efibootmgr -o {','.join(f'{n:04X}' for n in numbers)}"
+    if not boot.is_cut:
+        return command
+    if not boot.unlisted:
+        return "An order drops what it does not name: first give labkit the whole list."
+    names = ", ".join(f"Boot{n:04X}" for n in boot.unlisted)
+    return (
+        f"BootOrder names {names}, without a line in the list. If the whole output of "
+        f"`sudo efibootmgr` has none either, `{command}` sets the order; else give labkit that."
+    )
+
+
+def order_with(boot: BootList, number: int, before: BootEntry) -> str:
+    """Give the step that puts a new entry before one that stays; empty where that has no place."""
+    if before not in boot.in_order:
+        return ""
+    numbers = [e.number for e in boot.in_order]
+    numbers.insert(numbers.index(before.number), number)
+    return order_step(boot, numbers)
 
 
 def old_order(boot: BootList) -> str:
-    """Give the command that sets the order of the list again.
-
-    Numbers without an entry are left out: efibootmgr refuses an order that names one.
-    """
-    return order_command(e.number for e in boot.in_order) if boot.in_order else ""
+    """Give the command that sets the order of the list again; its line where the list is a part."""
+    if boot.order and boot.is_cut:
+        line = boot.evidence["BootOrder"].text.strip()
+        return f"The old order (efibootmgr refuses numbers without an entry): {line}"
+    return order_step(boot, (e.number for e in boot.in_order)) if boot.in_order else ""
 
 
 def order_after_bcdboot(facts: Facts) -> str:
@@ -155,7 +183,12 @@ def entry_loader(entry: BootEntry) -> str:
 
 
 def update_steps(facts: Facts) -> str:
-    """Give the command that generates the menu anew; a sentence where the system is not known."""
+    """Give the command that generates the menu anew; a sentence where the system is not known.
+
+    Where something else than GRUB starts Linux there is no such menu, and nothing to do.
+    """
+    if not uses_grub(facts):
+        return ""
     if facts.distribution.family is Family.UNKNOWN:
         return (
             "Update the menu: `sudo update-grub`, on Fedora and openSUSE "
@@ -181,13 +214,61 @@ def grub_folder(facts: Facts) -> str:
 
 
 def loader_steps(facts: Facts) -> str:
-    """Give the commands that write the UEFI loader and the ESP's grub.cfg anew."""
+    """Give the commands that write what starts Linux anew; of GRUB its lines on the ESP too."""
+    if facts.starts_by_uefi is False:
+        return steps(_grub_for_bios(facts), update_steps(facts))
+    loader, folder = linux_loader(facts), facts.esp_folder
+    if loader not in {LinuxLoader.GRUB, None}:
+        return _OTHER_LOADERS[loader].format(folder=quoted(folder))
     if not facts.distribution.loader_commands:
         return (
-            "Write the loader anew, with the ESP mounted on /boot/efi: `sudo grub-install "
-            "--target=x86_64-efi`; on Fedora `sudo dnf reinstall shim-x64 grub2-efi-x64`."
+            f"Write the loader anew, with the ESP mounted on {folder}: `{grub_install(facts)}`; "
+            "on Fedora `sudo dnf reinstall shim-x64 grub2-efi-x64`."
         )
-    return steps(facts.distribution.loader_commands, update_steps(facts))
+    commands = (
+        grub_install(facts) if "grub-install" in command else command
+        for command in facts.distribution.loader_commands
+    )
+    return steps(commands, update_steps(facts))
+
+
+def bios_disk(facts: Facts) -> str | None:
+    """Name the disk whose MBR starts the systems: the one of the root, or the only one."""
+    root = next((e for e in facts.fstab or () if e.mount == "/"), None)
+    partition = facts.mounted(root) if root is not None else None
+    if partition is not None:
+        return partition.disk
+    return facts.disks[0].device if len(facts.disks) == 1 else None
+
+
+def _grub_for_bios(facts: Facts) -> str:
+    disk = bios_disk(facts)
+    if disk is None:
+        return "Install GRUB on the disk that the BIOS starts from: `sudo grub-install` and it."
+    return f"sudo grub-install {disk}"
+
+
+_OTHER_LOADERS = {
+    LinuxLoader.SYSTEMD_BOOT: "sudo bootctl install --esp-path={folder}",
+    LinuxLoader.REFIND: "sudo refind-install",
+    LinuxLoader.LIMINE: (
+        "Limine starts this Linux: copy its BOOTX64.EFI to the place on {folder} that the "
+        "firmware's entry names."
+    ),
+    LinuxLoader.KERNEL: (
+        "The firmware starts the kernel of this Linux by itself: have the distribution write the "
+        "kernel (or the unified kernel image) onto {folder} again, as its kernel package does: "
+        "on Arch `sudo mkinitcpio -P`, elsewhere kernel-install or dracut."
+    ),
+}
+
+
+def grub_install(facts: Facts) -> str:
+    """Give the command that installs GRUB for UEFI; it looks for the ESP on /boot/efi alone."""
+    folder = facts.esp_folder
+    is_told = folder != "/boot/efi" or facts.distribution.family is Family.ARCH
+    option = f" --efi-directory={quoted(folder)}" if is_told else ""
+    return f"sudo grub-install --target=x86_64-efi{option}"
 
 
 def chroot_steps(facts: Facts, mode: str = "UEFI") -> str:
@@ -197,17 +278,38 @@ def chroot_steps(facts: Facts, mode: str = "UEFI") -> str:
     root = mounts.get("/")
     if root is None or not _is_mountable(root):
         return (
-            f"{start[:-1]}, mount the installed system on /mnt, with its /boot and /boot/efi, "
-            "bind /dev, /proc, /sys and /run below it, and chroot into it."
+            f"{start[:-1]}, mount the installed system on /mnt, with its /boot and "
+            f"{facts.esp_folder}, bind /dev, /proc, /sys and /run below it, and chroot into it."
         )
-    below = [mounts[place] for place in ("/boot", "/boot/efi", "/efi") if place in mounts]
+    esp = facts.esp_mount
+    below = [mounts["/boot"]] if "/boot" in mounts and mounts["/boot"] is not esp else []
     return steps(
         start,
         _mount(root),
         (_mount(e) for e in below if _is_mountable(e)),
+        _mount_esp(facts, esp) if esp is not None else "",
         "for d in dev proc sys run; do sudo mount --rbind /$d /mnt/$d; done",
         "sudo chroot /mnt",
     )
+
+
+def only_esp(facts: Facts) -> Partition | None:
+    """Give the ESP where there is one only: no other can be meant."""
+    known = [p for p in facts.esp_partitions if p.is_fat and p.uuid]
+    return known[0] if len(known) == 1 else None
+
+
+def esp_line(esp: Partition, mount: str) -> str:
+    """Give the line of fstab that mounts the ESP."""
+    return f"The line in /etc/fstab: UUID={esp.uuid} {mount} vfat umask=0077 0 1"
+
+
+def _mount_esp(facts: Facts, entry: FstabEntry) -> str:
+    """Mount the ESP that there is: after it was formatted, fstab names one that is gone."""
+    esp = only_esp(facts)
+    if esp is not None and facts.lists_every_file_system and facts.mounted(entry) is None:
+        return f"sudo mount UUID={esp.uuid} {quoted('/mnt' + entry.mount)}"
+    return _mount(entry) if _is_mountable(entry) else ""
 
 
 def _is_mountable(entry: FstabEntry) -> bool:

@@ -97,7 +97,8 @@ class BootEntry:
         """Whether it starts a system only from a stick, a disc, a network, or by a BIOS' ways."""
         if self.starts is not Starts.OTHER:
             return False
-        if self.path:
+        # Some makers' entries have no device path but a word of their own (HP, Insyde: RC).
+        if "(" in self.path:
             return bool(re.search(_MEDIUM_NODE, self.path))
         return bool(re.search(_MEDIUM_LABEL, self.label))
 
@@ -146,6 +147,18 @@ class BootList:
         return tuple(n for n in self.order or () if n not in known)
 
     @property
+    def is_cut(self) -> bool:
+        """Whether its end is missing: then the absence of an entry proves nothing.
+
+        efibootmgr prints entries by number. A number of BootOrder or BootCurrent without a line is
+        a leftover in the middle, but behind the last line it may be cut off.
+        """
+        known = {entry.number for entry in self.entries}
+        named = {*(self.order or ()), *(() if self.current is None else (self.current,))}
+        is_open = bool(self.entries) and _ends_in_a_node(self.entries[-1])
+        return is_open or any(number > max(known, default=-1) for number in named - known)
+
+    @property
     def linux(self) -> tuple[BootEntry, ...]:
         """The entries that start a Linux."""
         return self.starting(Starts.LINUX)
@@ -153,6 +166,11 @@ class BootList:
     def starting(self, what: Starts) -> tuple[BootEntry, ...]:
         """The entries that start `what`."""
         return tuple(entry for entry in self.entries if entry.starts is what)
+
+
+def _ends_in_a_node(entry: BootEntry) -> bool:
+    """Tell whether an entry's line ends in the middle of its device path."""
+    return bool(re.search(r"\b(?:HD|File|PciRoot|Pci)\([^)]*\Z", entry.evidence.text))
 
 
 _REMOVABLE_LABEL = re.compile(r"\b(?:USB|SD|removable|ventoy|sandisk|kingston)\b", re.IGNORECASE)

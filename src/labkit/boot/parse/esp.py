@@ -16,8 +16,10 @@ __all__ = ["EspListing", "EspStub", "parse_esp_list", "parse_esp_stub"]
 
 _NOISE_FOLDERS = frozenset({"microsoft", "boot", "hp", "lenovo", "dell", "asus", "acer", "oem"})
 _MAX_STUB_LINES = 6
+# Unified kernel images are in EFI/Linux, by any name.
 _LINUX_LOADER = (
-    r"/efi/([^/]+)/(?:shim|grub|systemd-boot|refind|limine|elilo|vmlinuz|linux)[^/]*\.efi"
+    r"/efi/([^/]+)/(?:(?<=/linux/)|shim|grub|systemd-boot|refind|limine|elilo|vmlinuz|linux)"
+    r"[^/]*\.efi"
 )
 
 
@@ -67,14 +69,18 @@ class EspListing:
         return any(not file.endswith((".efi", "grub.cfg")) for file in self.files)
 
     @property
+    def linux_loaders(self) -> tuple[str, ...]:
+        """Files that start a Linux: a shim, a boot manager, a kernel."""
+        return tuple(
+            file
+            for file in self.files
+            if (match := re.fullmatch(_LINUX_LOADER, file)) and match[1] not in _NOISE_FOLDERS
+        )
+
+    @property
     def linux_folders(self) -> tuple[str, ...]:
-        """Folders of Linux distributions that hold a shim or a GRUB."""
-        found: dict[str, None] = {}
-        for file in self.files:
-            match = re.fullmatch(_LINUX_LOADER, file)
-            if match and match[1] not in _NOISE_FOLDERS:
-                found[match[1]] = None
-        return tuple(found)
+        """Folders that hold what starts a Linux."""
+        return tuple(dict.fromkeys(file.split("/")[2] for file in self.linux_loaders))
 
 
 @dataclass(frozen=True, slots=True)

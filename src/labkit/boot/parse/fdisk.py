@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from labkit.boot.disks import (
@@ -84,6 +85,7 @@ class _FdiskReader:
         self._pending: list[Evidence] = []
         self._heading: str | None = None
         self._counts_cylinders = False
+        self._is_labelled = False
 
     def read(self, number: int, line: str) -> None:
         if not line:
@@ -150,6 +152,7 @@ class _FdiskReader:
             return
         if match := _LABEL_LINE.search(line):
             fields["scheme"] = match[1]
+            self._is_labelled = True
         elif match := _ID_LINE.search(line):
             fields["disk_id"] = match[1].lower()
             fields.setdefault("scheme", "dos" if match[1].startswith("0x") else "gpt")
@@ -206,6 +209,11 @@ class _FdiskReader:
 
     def _end(self) -> None:
         if self._fields is not None:
-            self._disks.append(Disk(**self._fields, partitions=tuple(self._rows)))  # type: ignore[arg-type]  # the fields are Disk's own
+            disk = Disk(**self._fields, partitions=tuple(self._rows))  # type: ignore[arg-type]  # the fields are Disk's own
+            if disk.shows_protection_alone and not self._is_labelled:
+                # fdisk before 2.23 prints no label and cannot read a GPT: nothing is wrong with it.
+                disk = replace(disk, scheme="gpt")
+            self._disks.append(disk)
+        self._is_labelled = False
         self._fields, self._rows = None, []
         self._heading, self._counts_cylinders = None, False

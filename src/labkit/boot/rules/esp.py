@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from labkit.boot.esp_remedies import (
+    esp_again,
+    esp_of_windows,
+    formatted,
+    fstab_fix,
+    loader_written,
+    typed_as_held,
+    was_esp,
+)
 from labkit.boot.findings import Confidence, Severity
+from labkit.boot.linux_loader import LinuxLoader, linux_loader, uses_grub
 from labkit.boot.parse.efibootmgr import Starts
 from labkit.boot.partition_types import PartitionType
 from labkit.boot.remedies import (
     BCDBOOT,
-    chroot_steps,
-    loader_steps,
     old_order,
     order_after_bcdboot,
     retype,
@@ -27,6 +35,8 @@ if TYPE_CHECKING:
     from labkit.boot.disks import Partition
     from labkit.boot.facts import Facts
     from labkit.boot.findings import Evidence
+    from labkit.boot.parse.efibootmgr import BootList
+    from labkit.boot.parse.host import FstabEntry
 
 __all__ = ["RULES"]
 
@@ -63,14 +73,15 @@ def esp_mistyped(facts: Facts) -> Iterator[Hit]:
     for partition in facts.partitions:
         if not partition.is_fat or partition.type in {None, PartitionType.ESP}:
             continue
-        reason = _serves_as_esp(facts, partition)
-        if reason is None:
+        found = _serves_as_esp(facts, partition)
+        if found is None:
             continue
+        reason, weight = found
         kind = type_number(partition, PartitionType.ESP)
         evidence = (*partition.evidence[:1], reason)
         severity = Severity.ERROR if facts.windows_evidence else Severity.INFO
-        if facts.esp_partitions and "microsoft" not in reason.text.lower():
-            severity = min(severity, Severity.WARN, key=_WEIGHT.__getitem__)
+        if facts.esp_partitions:
+            severity = min(severity, weight, key=_WEIGHT.__getitem__)
         yield Hit(
             f"{partition.device} serves as EFI system partition but is typed "
             f"`{partition.type}`: os-prober does not look at it",
@@ -81,25 +92,27 @@ def esp_mistyped(facts: Facts) -> Iterator[Hit]:
         )
 
 
-def _serves_as_esp(facts: Facts, partition: Partition) -> Evidence | None:
-    """Give the line that shows a partition used as ESP."""
+def _serves_as_esp(facts: Facts, partition: Partition) -> tuple[Evidence, Severity] | None:
+    """Give the line that shows a partition used as ESP, and its weight beside a proper ESP.
+
+    Windows' loader there is an error all the same, another use a fault to come; a name is a name.
+    """
     for esp in facts.esps:
         if esp.device == partition.device and esp.files:
-            return esp.evidence[0]
+            windows = esp.find("/efi/microsoft/boot/bootmgfw.efi")
+            return windows or esp.evidence[0], Severity.ERROR if windows else Severity.WARN
     for entry in facts.boot_list.entries if facts.boot_list else ():
         starts_system = entry.starts in {Starts.WINDOWS, Starts.LINUX}
         if starts_system and entry.node and entry.node.partuuid == partition.partuuid:
-            return entry.evidence
+            is_windows = entry.starts is Starts.WINDOWS
+            return entry.evidence, Severity.ERROR if is_windows else Severity.WARN
     for mount in facts.fstab or ():
         by_uuid = mount.uuid and partition.uuid and mount.uuid.lower() == partition.uuid.lower()
         by_part = mount.partuuid and mount.partuuid == partition.partuuid
-        if mount.mount in {"/boot/efi", "/efi"} and (
-            by_uuid or by_part or mount.spec == partition.device
-        ):
-            return mount.evidence
-    if partition.name and "EFI" in partition.name.upper().split():
-        return next(iter(partition.evidence), None)
-    return None
+        if mount is facts.esp_mount and (by_uuid or by_part or mount.spec == partition.device):
+            return mount.evidence, Severity.WARN
+    is_named = bool(partition.name) and "EFI" in (partition.name or "").upper().split()
+    return (partition.evidence[0], Severity.INFO) if is_named and partition.evidence else None
 
 
 @rule(
@@ -141,9 +154,12 @@ def windows_loader_gone(facts: Facts) -> Iterator[Hit]:
         if all(esp.is_certain for esp in facts.esps)
         else Confidence.LIKELY,
         fix=steps(
+            esp_of_windows(facts),
             BCDBOOT,
             order_after_bcdboot(facts),
-            "Then, with GRUB_DISABLE_OS_PROBER=false in /etc/default/grub:",
+            "Then, with GRUB_DISABLE_OS_PROBER=false in /etc/default/grub:"
+            if uses_grub(facts)
+            else "",
             update_steps(facts),
         ),
         undo=_undo_order(facts),
@@ -157,27 +173,30 @@ def windows_loader_gone(facts: Facts) -> Iterator[Hit]:
     Effect.FILE_GONE,
     needs=(Topic.ESP_FILES,),
     see="`No bootable device`, or Windows starts although Linux comes first.",
-    why="The ESP was formatted or its folder deleted; the firmware's entry points at nothing.",
+    why="The ESP was formatted or its folder deleted; the firmware's entry points at nothing. A "
+    "kernel that the firmware starts beside the folder EFI is not judged.",
     check="sudo ls /boot/efi/EFI: there is no folder of the distribution.",
     fix=(
         "From a live medium in UEFI mode: mount root and ESP, chroot, and write the loader anew: "
-        "grub-install --target=x86_64-efi; on Fedora dnf reinstall shim-x64 grub2-efi-x64."
+        "grub-install --target=x86_64-efi --efi-directory=FOLDER (the ESP's); on Fedora dnf "
+        "reinstall shim-x64 grub2-efi-x64. Where systemd-boot starts Linux it is bootctl install, "
+        "for rEFInd refind-install, for a unified kernel image the kernel's package."
     ),
     undo="It adds files to the ESP and a firmware entry, first in the order; set the old order "
     "with efibootmgr -o.",
-    explains=("N01", "N06", "N02", "E07"),
+    explains=("N01", "N06", "N02", "E07", "C03"),
     changes_start=True,
 )
 def linux_loader_gone(facts: Facts) -> Iterator[Hit]:
     """No listed ESP has a Linux loader though one is installed, or not the one that is started."""
-    if not facts.lists_every_esp:
+    if not facts.lists_every_esp or facts.linux_is_removed:
         return
     boot = facts.boot_list
     linux = [e for e in boot.starting(Starts.LINUX) if e.loader is not None] if boot else []
     dead = [e for e in linux if facts.lacks_loader(e)]
     is_certain = all(esp.is_certain for esp in facts.esps) and not _has_fallback(facts)
     confidence = Confidence.CERTAIN if is_certain else Confidence.LIKELY
-    fix, undo = steps(chroot_steps(facts), loader_steps(facts)), _undo_order(facts)
+    fix, undo = loader_written(facts), _undo_order(facts)
     if dead and any(e.active for e in linux if e not in dead):
         for entry in dead:
             message = f"{entry.name} `{entry.label}` starts {entry.loader}, which is on no ESP"
@@ -192,9 +211,8 @@ def linux_loader_gone(facts: Facts) -> Iterator[Hit]:
         message = f"{named}, which is on no EFI system partition"
         seen = (facts.esps[0].source, *(e.evidence for e in dead))
         yield Hit(message, seen, confidence=confidence, fix=fix, undo=undo)
-    elif not facts.linux_uefi_folders and not _falls_back_to_linux(facts):
+    elif not (facts.linux_uefi_folders or _falls_back_to_linux(facts) or _starts_unseen(boot)):
         installed = facts.esp_mount.evidence if facts.esp_mount else None
-        installed = installed or next((e.evidence for e in linux), None)
         if installed and facts.linux_evidence:
             message = "Linux is installed for UEFI, but its loader is on no EFI system partition"
             yield Hit(
@@ -204,6 +222,16 @@ def linux_loader_gone(facts: Facts) -> Iterator[Hit]:
                 fix=fix,
                 undo=undo,
             )
+
+
+def _starts_unseen(boot: BootList | None) -> bool:
+    """Tell whether Linux started by what no list of EFI's files shows, such as a bare kernel."""
+    if boot is None:
+        return False
+    return any(
+        e.loader and (e.number == boot.current or not e.loader.startswith("/efi/"))
+        for e in boot.linux
+    )
 
 
 def _has_fallback(facts: Facts) -> bool:
@@ -240,7 +268,7 @@ def _undo_order(facts: Facts) -> str:
         "loaders are written anew."
     ),
     undo=f"sudo sfdisk --part-type DISK NUMBER {_ESP_GUID}; a format cannot be undone.",
-    explains=("E03", "N01", "E02"),
+    explains=("E03", "N01", "E02", "E07"),
     changes_start=True,
 )
 def esp_not_fat(facts: Facts) -> Iterator[Hit]:
@@ -250,74 +278,26 @@ def esp_not_fat(facts: Facts) -> Iterator[Hit]:
             continue
         if esp.fstype:
             message = f"{esp.device} is typed as EFI system partition but holds {esp.fstype}"
+            if (used := was_esp(facts, esp)) is not None:
+                undo = "A format cannot be undone: keep the copy."
+                yield Hit(message, (*esp.evidence[:2], used), fix=esp_again(esp), undo=undo)
+                continue
             undo = retype(esp, type_number(esp))
-            yield Hit(message, esp.evidence[:2], fix=_typed_as_held(facts, esp), undo=undo)
+            yield Hit(message, esp.evidence[:2], fix=typed_as_held(facts, esp), undo=undo)
         elif _is_seen_empty(facts, esp):
             yield Hit(
                 f"{esp.device} is typed as EFI system partition but holds no known file system",
                 esp.evidence[:2],
                 confidence=Confidence.LIKELY,
-                fix=_formatted(facts, esp),
+                fix=formatted(facts, esp),
                 undo="A format cannot be undone: keep the copy.",
             )
-
-
-_TYPE_OF_CONTENT = {
-    "ntfs": PartitionType.MICROSOFT_DATA,
-    "bitlocker": PartitionType.MICROSOFT_DATA,
-    "exfat": PartitionType.MICROSOFT_DATA,
-    "swap": PartitionType.SWAP,
-    "lvm2_member": PartitionType.LVM,
-    "linux_raid_member": PartitionType.RAID,
-}
-
-
-def _typed_as_held(facts: Facts, esp: Partition) -> str:
-    """Give the partition the type of its content, which stays; then see to the real ESP."""
-    held = _TYPE_OF_CONTENT.get((esp.fstype or "").lower(), PartitionType.LINUX)
-    command = retype(esp, type_number(esp, held))
-    others = [p for p in facts.partitions if p.is_fat and p.device != esp.device]
-    if any(p.type is PartitionType.ESP for p in others):
-        rest = ""
-    elif others:
-        rest = f"The real ESP may be {others[0].device} (FAT): if it holds EFI, see rule E01."
-    else:
-        rest = (
-            "There is no other ESP: make one in free space (FAT32, 300 MiB, type EFI System), then "
-            "write the loaders anew (E02, E03)."
-        )
-    return steps(f"Do not format {esp.device}. Only its type is wrong:", command, rest)
-
-
-_MIB = 1 << 20
-_LARGEST_ESP = 1100 * _MIB  # Ubuntu's and Fedora's are up to 1 GiB.
 
 
 def _is_seen_empty(facts: Facts, esp: Partition) -> bool:
     """Tell whether a list that shows file systems has the partition without one."""
     neighbours = [p for p in facts.partitions if p.disk == esp.disk and p.fstype]
     return bool(esp.partuuid and neighbours and facts.lists_every_file_system and not esp.uuid)
-
-
-def _formatted(facts: Facts, esp: Partition) -> str:
-    """Offer mkfs only for what is small, not in use, and the only one that can be the ESP."""
-    look = f"sudo blkid -p {esp.device}"
-    disk = facts.disk(esp.disk)
-    sector = (disk.sector_bytes if disk else None) or 512
-    size = esp.size_bytes or (esp.size * sector if esp.size else None)
-    is_small = size is not None and size <= _LARGEST_ESP
-    others = [p for p in facts.partitions if p.is_fat or p.type is PartitionType.ESP]
-    is_used = bool(esp.mounts) or any(e.spec == esp.device for e in facts.fstab or ())
-    if not is_small or is_used or any(p is not esp for p in others):
-        return steps("Do not format it. Look what it holds (this only reads):", look)
-    return steps(
-        "Look what it holds (this only reads):",
-        look,
-        "If that prints no TYPE, keep a copy, and make it FAT; whatever was on it is lost:",
-        f"sudo dd if={esp.device} of=old-esp.img bs=1M",
-        f"sudo mkfs.vfat -F 32 {esp.device}",
-        "Then write the loaders anew (E02, E03), and its new UUID into /etc/fstab.",
-    )
 
 
 @rule(
@@ -392,29 +372,38 @@ def _users(facts: Facts, partition: Partition) -> str:
 
 @rule(
     "E07",
-    "/boot/efi is not mounted, or from the wrong partition",
+    "the ESP is not mounted, or from the wrong partition",
     Severity.WARN,
     Effect.SETTING_IGNORED,
     needs=(Topic.FSTAB, Topic.FILE_SYSTEMS),
     see="Updates of the loader do not reach the ESP; the start waits 90 seconds.",
-    why="grub-install writes to /boot/efi; where fstab mounts no ESP there, it fills a folder.",
-    check="findmnt /boot/efi; grep efi /etc/fstab",
+    why=(
+        "grub-install writes to the ESP's folder (/boot/efi, on Arch often /boot or /efi); where "
+        "fstab mounts no ESP there, it fills a folder. A line that names what no partition has "
+        "stops the start. systemd mounts an ESP on /boot or /efi by itself, without a line."
+    ),
+    check="findmnt /boot/efi; grep -E 'efi|vfat' /etc/fstab",
     fix=(
         "Put the line `UUID=... /boot/efi vfat umask=0077 0 1` into /etc/fstab, with the UUID of "
         "the ESP (lsblk -f); then sudo mount /boot/efi, and write the loader anew."
     ),
     undo="Put the old line back.",
+    explains=("C03",),
 )
 def esp_mount_wrong(facts: Facts) -> Iterator[Hit]:
-    """Fstab names a UUID that no file system has, or no ESP though Linux uses one."""
-    entry = next((e for e in facts.fstab or () if e.mount in {"/boot/efi", "/efi"}), None)
+    """Fstab names what no partition has or is no FAT, or no ESP though GRUB is on one."""
+    entry = facts.esp_mount
     if not facts.lists_every_file_system:
         return
-    if entry is not None and entry.uuid and entry.uuid.lower() not in facts.by_uuid:
-        message = f"fstab mounts {entry.uuid} on {entry.mount}, which no file system has"
-        old = f"The old line of /etc/fstab: {entry.evidence.text}"
-        yield Hit(message, (entry.evidence,), fix=_fstab_fix(facts, entry.mount), undo=old)
-    elif entry is None and facts.fstab and facts.linux_uefi_folders and facts.starts_by_uefi:
+    if entry is not None:
+        wrong = _wrong_mount(facts, entry)
+        if wrong:
+            old = f"The old line of /etc/fstab: {entry.evidence.text}"
+            fix = fstab_fix(facts, entry.mount)
+            yield Hit(wrong, (entry.evidence,), fix=fix, undo=old)
+    elif _mounts_by_itself(facts):
+        return
+    elif facts.fstab and facts.linux_uefi_folders and facts.starts_by_uefi:
         message = "fstab does not mount the EFI system partition that Linux uses"
         root = next((e for e in facts.fstab if e.mount == "/"), facts.fstab[0])
         if root.mount == "/":
@@ -422,25 +411,27 @@ def esp_mount_wrong(facts: Facts) -> Iterator[Hit]:
                 message,
                 (root.evidence,),
                 confidence=Confidence.LIKELY,
-                fix=_fstab_fix(facts, "/boot/efi"),
+                fix=fstab_fix(facts, "/boot/efi"),
                 undo="Take the line out again.",
             )
 
 
-def _fstab_fix(facts: Facts, mount: str) -> str:
-    """Give the line of the only ESP; with several it must be the one that starts Linux."""
-    known = [p for p in facts.esp_partitions if p.is_fat and p.uuid]
-    if len(known) != 1:
-        return (
-            f"Put the UUID of the ESP that starts Linux (lsblk -f) into the line of {mount} in "
-            f"/etc/fstab, mount it, and write the loader anew."
-        )
-    return steps(
-        f"The line in /etc/fstab: UUID={known[0].uuid} {mount} vfat umask=0077 0 1",
-        "sudo systemctl daemon-reload",
-        f"sudo mount {mount}",
-        loader_steps(facts),
-    )
+def _wrong_mount(facts: Facts, entry: FstabEntry) -> str:
+    """Say what is wrong with what fstab mounts as ESP; empty where it is right or not known."""
+    partition = facts.mounted(entry)
+    named = entry.uuid or entry.spec
+    if partition is None:
+        return f"fstab mounts {named} on {entry.mount}, which no file system has"
+    if partition.fstype and not partition.is_fat:
+        held = f"{partition.device} ({partition.fstype})"
+        return f"fstab mounts {held} on {entry.mount}, which is no EFI system partition"
+    return ""
+
+
+def _mounts_by_itself(facts: Facts) -> bool:
+    """Tell whether the ESP needs no line: systemd mounts it on /boot or /efi without one."""
+    is_grub = linux_loader(facts) in {LinuxLoader.GRUB, None}
+    return not is_grub or facts.esp_mounted_now in {"/boot", "/efi"}
 
 
 @rule(
@@ -473,10 +464,25 @@ def no_space(facts: Facts) -> Iterator[Hit]:
     lines += [
         f.evidence
         for f in facts.full
-        if f.used_percent >= full and f.mount in {"/boot", "/boot/efi", "/efi", "/"}
+        if f.used_percent >= full and f.mount in {"/boot", "/boot/efi", "/efi", facts.esp_folder}
     ]
+    root = [f.evidence for f in facts.full if f.used_percent >= full and f.mount == "/"]
     if lines:
-        yield Hit("no space is left where the loader is written", tuple(lines))
+        yield Hit("no space is left where the loader is written", (*lines, *root))
+    elif root:
+        yield Hit(
+            "the root file system is full: the menu and the kernels cannot be written",
+            tuple(root),
+            fix=_ROOM_ON_ROOT,
+        )
+
+
+_ROOM_ON_ROOT = steps(
+    "Look what takes the room (this only reads):",
+    "sudo du -xh / --max-depth=2 | sort -h | tail -n 20",
+    "Take out what is not needed with the package manager (Debian, Ubuntu: `sudo apt-get clean`, "
+    "`sudo apt-get autoremove --purge`), and copy what you delete yourself. The ESP has room.",
+)
 
 
 RULES = (

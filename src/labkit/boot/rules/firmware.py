@@ -14,10 +14,14 @@ from labkit.boot.entry_remedies import (
 )
 from labkit.boot.findings import Confidence, Severity
 from labkit.boot.parse.efibootmgr import Starts
+from labkit.boot.partition_types import PartitionType
 from labkit.boot.remedies import (
+    bios_disk,
+    chroot_steps,
     entry_loader,
+    loader_steps,
     old_order,
-    order_command,
+    order_step,
     steps,
 )
 from labkit.boot.rules.base import Effect, Hit, rule
@@ -60,9 +64,11 @@ def _list(facts: Facts) -> BootList | None:
 def no_linux_entry(facts: Facts) -> Iterator[Hit]:
     """Linux is installed for UEFI and no entry can start it."""
     boot = _list(facts)
-    if boot is None or boot.starting(Starts.LINUX) or boot.starting(Starts.FALLBACK):
+    if boot is None or boot.is_cut or facts.linux_is_removed:
         return
-    installed = [e.evidence for e in facts.fstab or () if e.mount == "/boot/efi"]
+    if boot.starting(Starts.LINUX) or boot.starting(Starts.FALLBACK):
+        return
+    installed = [facts.esp_mount.evidence] if facts.esp_mount is not None else []
     installed += [
         evidence
         for esp in facts.esps
@@ -97,25 +103,29 @@ def no_linux_entry(facts: Facts) -> Iterator[Hit]:
     "Windows comes before Linux",
     Severity.ERROR,
     Effect.WRONG_SYSTEM,
-    needs=(Topic.BOOT_LIST,),
+    needs=((Topic.BOOT_LIST, Topic.BOOT_SECTORS),),
     see="The computer starts Windows at once; the GRUB menu never appears.",
     why=(
         "The firmware starts the first entry of BootOrder that is active and whose loader "
         "exists. Windows updates put Windows first; some firmwares rewrite the order at each "
-        "start."
+        "start. On a BIOS the code in the MBR decides: that of Windows starts the active partition."
     ),
     check="efibootmgr: the first number of BootOrder is that of Windows Boot Manager.",
     fix=(
         "sudo efibootmgr -o with the number of Linux first, then the others. If Windows is first "
-        "again after the next start, set the order in the firmware setup."
+        "again after the next start, set the order in the firmware setup. On a BIOS: save the "
+        "MBR's code (sudo dd if=DISK of=mbr.bin bs=440 count=1), then sudo grub-install DISK."
     ),
-    undo="sudo efibootmgr -o with the old order: note BootOrder before.",
+    undo="sudo efibootmgr -o with the old order: note BootOrder before. On a BIOS: sudo dd "
+    "if=mbr.bin of=DISK bs=440 count=1",
     changes_start=True,
 )
 def windows_first(facts: Facts) -> Iterator[Hit]:
     """The first entry that starts a system is Windows; Linux follows, or is not in the order."""
     boot = _list(facts)
-    if boot is None or not boot.order:
+    if boot is None:
+        yield from _windows_in_mbr(facts)
+    if boot is None or not boot.order or facts.linux_is_removed:
         return
     usable = [e for e in boot.in_order if e.active and not facts.lacks_loader(e)]
     # Sticks, networks and setup programs start nothing while there is no medium.
@@ -134,12 +144,38 @@ def windows_first(facts: Facts) -> Iterator[Hit]:
     yield Hit(
         message,
         (boot.evidence["BootOrder"], first.evidence, wanted.evidence),
-        confidence=Confidence.CERTAIN if boot.has_paths else Confidence.LIKELY,
+        confidence=Confidence.CERTAIN if boot.has_paths and not boot.is_cut else Confidence.LIKELY,
         fix=steps(
-            order_command(rest),
+            order_step(boot, rest),
             "If Windows is first again after the next start, set the order in the firmware setup.",
         ),
         undo=old_order(boot),
+    )
+
+
+def _windows_in_mbr(facts: Facts) -> Iterator[Hit]:
+    """Find Windows' code in the MBR, which starts Windows, beside a Linux: no GRUB is started."""
+    disk = bios_disk(facts)
+    code = next((m for m in facts.mbr_codes if m.device == disk), None)
+    contents = [m.content for m in facts.mbr_codes] + [b.content for b in facts.boot_sectors]
+    grub = any(content.startswith("Grub") for content in contents)
+    active = next((p for p in facts.partitions if p.disk == disk and p.active), None)
+    if facts.starts_by_uefi is not False or not facts.linux_evidence or grub or active is None:
+        return
+    of_windows = active.is_windows_volume or active.type is PartitionType.NTFS
+    if code is None or not code.content.startswith("Windows") or not of_windows:
+        return
+    saved = f"mbr-{code.device.rpartition('/')[2]}.bin"
+    yield Hit(
+        f"Windows' code is in the MBR of {code.device}, and no GRUB is started",
+        (code.evidence, *active.evidence[:1], facts.linux_evidence[0]),
+        fix=steps(
+            chroot_steps(facts, "legacy"),
+            "Save the code of the MBR; the table stands behind it:",
+            f"sudo dd if={code.device} of={saved} bs=440 count=1",
+            loader_steps(facts),
+        ),
+        undo=f"sudo dd if={saved} of={code.device} bs=440 count=1",
     )
 
 
@@ -167,7 +203,7 @@ def no_windows_entry(facts: Facts) -> Iterator[Hit]:
     """bootmgfw.efi is on an ESP and no entry names it."""
     boot = _list(facts)
     esp = next((esp for esp in facts.esps if esp.has_windows), None)
-    if boot is None or esp is None or boot.starting(Starts.WINDOWS):
+    if boot is None or boot.is_cut or esp is None or boot.starting(Starts.WINDOWS):
         return
     if any(e.has_windows_data for e in boot.entries):
         return
@@ -284,7 +320,7 @@ def inactive_entry(facts: Facts) -> Iterator[Hit]:
     for entry in boot.entries:
         if entry.active or entry.starts not in {Starts.LINUX, Starts.WINDOWS}:
             continue
-        only = entry.starts is Starts.LINUX and not any(e.active for e in linux)
+        only = entry.starts is Starts.LINUX and not any(e.active for e in linux) and not boot.is_cut
         yield Hit(
             f"{entry.name} `{entry.label}` is inactive",
             (entry.evidence,),
@@ -339,6 +375,7 @@ def boot_next(facts: Facts) -> Iterator[Hit]:
         "bcdedit /set {bootmgr} path \\EFI\\Microsoft\\Boot\\bootmgfw.efi"
     ),
     undo="bcdedit /set {bootmgr} path with the old path.",
+    explains=("N03",),
     changes_start=True,
 )
 def windows_entry_diverted(facts: Facts) -> Iterator[Hit]:
@@ -420,7 +457,8 @@ def lower_case_name(facts: Facts) -> Iterator[Hit]:
     see="0xc000000e or 0xc000000f, or nothing at all, after partitions were moved or copied.",
     why=(
         "An entry holds the partition's number, start and size beside its GUID. Some firmwares "
-        "use these; a moved partition is not found by them."
+        "use these; a moved partition is not found by them. One that started this system all the "
+        "same goes by the GUID."
     ),
     check="Compare HD(...) in `efibootmgr -v` (hexadecimal) with `fdisk -l`.",
     fix=(
@@ -440,16 +478,25 @@ def partition_moved(facts: Facts) -> Iterator[Hit]:
         if partition is None or node is None or entry.starts is Starts.OTHER:
             continue
         table = (partition.number, partition.start, partition.size)
-        if None in table or node.start is None or (node.number, node.start, node.size) == table:
+        told = (node.number, node.start, node.size)
+        if None in table or node.start is None or told == table:
             continue
-        yield Hit(
-            f"{entry.name} expects partition {node.number} at sector {node.start}, "
-            f"the table has number {partition.number} at {partition.start}",
-            (entry.evidence, *partition.evidence[:1]),
-            Severity.ERROR,
-            Confidence.LIKELY,
-            *(entry_anew(boot, entry, partition) if boot else ()),
-        )
+        names = ("the number", "the first sector", "the length in sectors")
+        differing = [
+            f"{name} {old}, the table has {new}"
+            for name, old, new in zip(names, told, table, strict=True)
+            if old != new
+        ]
+        message = f"{entry.name} expects of {partition.device} {'; '.join(differing)}"
+        seen = (entry.evidence, *partition.evidence[:1])
+        if boot is not None and entry.number == boot.current:
+            # This firmware goes by the GUID.
+            started = "Nothing must be done: it has started this system all the same."
+            yield Hit(message, seen, Severity.INFO, fix=started)
+            continue
+        severity = Severity.WARN if told[:2] == table[:2] else Severity.ERROR
+        anew = entry_anew(boot, entry, partition) if boot else ()
+        yield Hit(message, seen, severity, Confidence.LIKELY, *anew)
 
 
 RULES = (

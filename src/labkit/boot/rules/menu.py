@@ -1,4 +1,4 @@
-"""Rules about the generated menu, the ESP's own grub.cfg and the environment block."""
+"""Rules about the generated menu and the environment block."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ from typing import TYPE_CHECKING
 
 from labkit.boot.distributions import Family
 from labkit.boot.findings import Confidence, Evidence, Severity
-from labkit.boot.menu_remedies import skip_list_with, start_from_prompt, stub_anew
+from labkit.boot.menu_remedies import (
+    grub_anew,
+    skip_list_with,
+)
 from labkit.boot.remedies import grub_folder, steps, update_steps
 from labkit.boot.rules.base import Effect, Hit, rule
 from labkit.boot.rules.os_prober import may_probe, windows_is_missing
+from labkit.boot.rules.stub import stub_overwritten, stub_prefix_wrong, stub_uuid_gone
 from labkit.boot.topics import Topic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from labkit.boot.disks import Partition
-    from labkit.boot.facts import Facts, MenuItem
-    from labkit.boot.parse.host import FstabEntry
+    from labkit.boot.facts import Facts
+    from labkit.boot.menu_facts import MenuItem
 
 __all__ = ["RULES"]
 
@@ -107,39 +111,11 @@ def _stale_timeout(facts: Facts) -> Iterator[Hit]:
 
 
 @rule(
-    "C02",
-    "the ESP's grub.cfg was overwritten by a menu",
-    Severity.ERROR,
-    Effect.FILE_GONE,
-    needs=(Topic.ESP_STUB,),
-    see="The menu never changes again, whatever update is made; on Fedora kernels stay old.",
-    why=(
-        "EFI/<vendor>/grub.cfg is three or four lines that lead to the real menu. grub2-mkconfig "
-        "-o onto that path replaces them by a copy of the menu, which nothing updates."
-    ),
-    check="wc -l /boot/efi/EFI/*/grub.cfg: more than a handful of lines.",
-    fix=(
-        "Move the file away and let the distribution write it again: Fedora sudo dnf reinstall "
-        "grub2-common, Debian and Ubuntu sudo grub-install --target=x86_64-efi. Then run "
-        "update-grub, which writes the menu where it belongs."
-    ),
-    undo="Move the old file back.",
-    changes_start=True,
-)
-def stub_overwritten(facts: Facts) -> Iterator[Hit]:
-    """The stub is longer than it can be, or holds entries."""
-    if facts.stub is not None and facts.stub.is_overwritten:
-        message = "the ESP's grub.cfg holds a menu instead of its few lines"
-        fix, undo = stub_anew(facts)
-        yield Hit(message, (facts.stub.source,), fix=fix, undo=undo)
-
-
-@rule(
     "C03",
     "the menu looks for a file system that is gone",
     Severity.ERROR,
     Effect.CANNOT_START,
-    needs=(Topic.MENU, Topic.FILE_SYSTEMS),
+    needs=((Topic.MENU, Topic.SCREEN), Topic.FILE_SYSTEMS),
     see="error: no such device: UUID; or the kernel stops: ALERT! UUID=... does not exist.",
     why=(
         "grub.cfg names file systems by UUID, for GRUB (search) and for the kernel (root=). A "
@@ -150,9 +126,11 @@ def stub_overwritten(facts: Facts) -> Iterator[Hit]:
     fix="Run update-grub, in Linux or from a live medium after chroot. Changes made in grub.cfg by "
     "hand are lost.",
     undo="Nothing is lost: the menu is generated.",
+    explains=("C05",),
 )
 def menu_uuid_gone(facts: Facts) -> Iterator[Hit]:
-    """A UUID in grub.cfg is on no file system of a whole list."""
+    """A UUID in grub.cfg is on no file system of a whole list, or GRUB says so."""
+    yield from _device_not_seen(facts)
     if facts.menu is None or not facts.lists_every_file_system:
         return
     reported: set[str] = set()
@@ -173,107 +151,18 @@ def menu_uuid_gone(facts: Facts) -> Iterator[Hit]:
                 )
 
 
-@rule(
-    "C04",
-    "the ESP's grub.cfg looks for a file system that is gone",
-    Severity.ERROR,
-    Effect.CANNOT_START,
-    needs=(Topic.ESP_STUB, Topic.FILE_SYSTEMS),
-    see="A bare `grub>` prompt instead of the menu.",
-    why=(
-        "The first line of EFI/<vendor>/grub.cfg names the file system of /boot by UUID. After a "
-        "reinstallation or a restore it has another one, and GRUB finds no menu."
-    ),
-    check="Compare the UUID in /boot/efi/EFI/*/grub.cfg with `blkid`.",
-    fix=(
-        "At the grub> prompt start Linux once, with the UUID of /boot:\n"
-        "search --no-floppy --fs-uuid --set=root UUID\n"
-        "set prefix=($root)/boot/grub\n"
-        "configfile $prefix/grub.cfg\n"
-        "In Linux write the loader anew (on Fedora see C02):\n"
-        "sudo grub-install --target=x86_64-efi"
-    ),
-    undo="Put the old line back.",
-    changes_start=True,
-)
-def stub_uuid_gone(facts: Facts) -> Iterator[Hit]:
-    """The stub's UUID is on no file system of a whole list."""
-    stub = facts.stub
-    if stub is None or stub.uuid is None or stub.uuid_evidence is None:
-        return
-    if facts.lists_every_file_system and stub.uuid.lower() not in facts.by_uuid:
-        root = next((e for e in facts.fstab or () if e.mount in {"/boot", "/"} and e.uuid), None)
-        hint = f"; /boot is on {root.uuid}" if root else ""
-        yield Hit(
-            f"the ESP's grub.cfg looks for {stub.uuid}, which no file system has{hint}",
-            (stub.uuid_evidence, *((root.evidence,) if root else ())),
-            fix=start_from_prompt(facts),
-            undo=f"The old line of the ESP's grub.cfg: {stub.uuid_evidence.text}",
-        )
-
-
-@rule(
-    "C05",
-    "the menu is not where the ESP's grub.cfg looks",
-    Severity.ERROR,
-    Effect.CANNOT_START,
-    needs=(Topic.ESP_STUB, (Topic.FSTAB, Topic.SCREEN)),
-    see="A `grub>` prompt, or `error: file '/boot/grub/grub.cfg' not found`.",
-    why=(
-        "The stub's UUID is right, but its prefix is not: with a /boot of its own the menu is "
-        "at /grub on that file system, without one at /boot/grub."
-    ),
-    check="At the prompt: ls (hd0,gpt2)/boot/grub, ls (hd0,gpt2)/grub",
-    fix=(
-        "At the grub> prompt start Linux once, with the UUID of /boot; without a /boot of its own "
-        "the prefix is ($root)/boot/grub:\n"
-        "search --no-floppy --fs-uuid --set=root UUID\n"
-        "set prefix=($root)/grub\n"
-        "configfile $prefix/grub.cfg\n"
-        "In Linux write the loader anew (on Fedora see C02):\n"
-        "sudo grub-install --target=x86_64-efi"
-    ),
-    undo="Put the old lines back.",
-    changes_start=True,
-)
-def stub_prefix_wrong(facts: Facts) -> Iterator[Hit]:
-    """The stub's file system and prefix do not fit what fstab mounts on / and /boot."""
-    stub = facts.stub
-    if stub is None or stub.uuid is None or stub.prefix is None or stub.is_overwritten:
-        return
-    mounts = {e.mount: e for e in facts.fstab or () if e.mount in {"/", "/boot"}}
-    root, boot = mounts.get("/"), mounts.get("/boot")
-    uuid = stub.uuid.lower()
-    on_root = root is not None and _uuid_of(facts, root) == uuid
-    on_boot = boot is not None and _uuid_of(facts, boot) == uuid
-    message = None
-    if on_root and on_boot:
-        return  # Subvolumes of one file system: their paths depend on their names.
-    if on_boot and stub.prefix.startswith("/boot/"):
-        message = f"/boot has its own file system, yet the ESP's grub.cfg wants {stub.prefix} on it"
-    elif on_root and boot is not None:
-        message = "the ESP's grub.cfg looks on the root file system, but /boot is another one"
-    elif on_root and re.fullmatch(r"/grub2?", stub.prefix):
-        message = f"/boot is on the root file system, yet the ESP's grub.cfg wants {stub.prefix}"
-    if message is not None:
-        seen = tuple(e.evidence for e in (boot, root) if e is not None)
-        yield Hit(
-            message,
-            (stub.source, *seen[:1]),
-            confidence=Confidence.LIKELY,
-            fix=start_from_prompt(facts),
-        )
-
-
-def _uuid_of(facts: Facts, mount: FstabEntry) -> str | None:
-    """Give the file system that a line of fstab means, however it names it."""
-    if mount.uuid is not None:
-        return mount.uuid.lower()
-    named = facts.by_partuuid.get(mount.partuuid or "") or facts.partition(mount.spec)
-    label = mount.spec.removeprefix("LABEL=").strip('"')
-    if named is None and label != mount.spec:
-        named = next((p for p in (*facts.partitions, *facts.volumes) if p.label == label), None)
-    return named.uuid.lower() if named is not None and named.uuid else None
+def _device_not_seen(facts: Facts) -> Iterator[Hit]:
+    """Find a file system that GRUB does not see, by its own word, while Linux lists it."""
+    for line in facts.messages.get(Topic.SCREEN, ()):
+        told = re.search(r"no such device: ([0-9A-Fa-f-]{8,36})", line.text)
+        if told is not None and told[1].lower() in facts.by_uuid:
+            yield Hit(
+                f"GRUB does not see {told[1]}, though Linux does: the firmware hides that disk, or "
+                "GRUB looks on another",
+                (line,),
+                confidence=Confidence.LIKELY,
+                fix=grub_anew(facts),
+            )
 
 
 @rule(
@@ -320,6 +209,15 @@ def doubled_windows(facts: Facts) -> Iterator[Hit]:
             Severity.WARN if len(lacking) < len(windows) else Severity.ERROR,
             fix=update_steps(facts),
         )
+    if facts.windows_is_removed and not lacking:
+        for item in windows:
+            message = f"`{item.title}` starts a Windows that no listed partition holds"
+            where = "If it is on a disk that is not listed: give labkit the lists with that disk."
+            left = "If it was removed, nothing must be done: the entry ends in 0xc000000e or f."
+            yield Hit(
+                message, (item.evidence,), Severity.INFO, Confidence.LIKELY, steps(where, left)
+            )
+        return
     if len(windows) < 2:  # noqa: PLR2004 - one entry doubles nothing
         return
     seen: dict[str, Evidence] = {}
@@ -414,6 +312,10 @@ def menu_syntax(facts: Facts) -> Iterator[Hit]:
         yield Hit(
             f"grub.cfg cannot be read: {menu.syntax_error.text}",
             (menu.syntax_error,),
+            # The copy that was given may be cut, not the file.
+            confidence=Confidence.LIKELY
+            if "never closed" in menu.syntax_error.text
+            else Confidence.CERTAIN,
             fix=steps(
                 "It is written anew; put entries of your own into /etc/grub.d/40_custom. In Linux:",
                 f"sudo cp {grub_folder(facts)}/grub.cfg {grub_folder(facts)}/grub.cfg.old",
@@ -437,6 +339,7 @@ def menu_syntax(facts: Facts) -> Iterator[Hit]:
     check="sudo grub2-editenv - list",
     fix="sudo grub2-editenv - unset menu_auto_hide",
     undo="sudo grub2-editenv - set menu_auto_hide=1",
+    explains=("F04",),
 )
 def menu_auto_hide(facts: Facts) -> Iterator[Hit]:
     """menu_auto_hide is set and nothing undoes it."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from labkit.boot.distributions import Family
 from labkit.boot.findings import Confidence, Severity
 from labkit.boot.parse.efibootmgr import Starts
-from labkit.boot.remedies import chroot_steps, steps, update_steps
+from labkit.boot.remedies import chroot_steps, grub_install, steps, update_steps
 from labkit.boot.rules.base import Effect, Hit, rule
 from labkit.boot.topics import Topic
 
@@ -35,7 +35,7 @@ __all__ = ["RULES"]
         "not start then."
     ),
     undo="Switch CSM on again.",
-    explains=("M03", "N01"),
+    explains=("M03", "N01", "O03"),
     changes_start=True,
 )
 def legacy_run(facts: Facts) -> Iterator[Hit]:
@@ -49,7 +49,8 @@ def legacy_run(facts: Facts) -> Iterator[Hit]:
     used = facts.windows_loader or next(
         (esp.evidence[0] for esp in facts.esps if esp.linux_folders), None
     )
-    used = used or next((e.evidence for e in facts.fstab or () if e.mount == "/boot/efi"), None)
+    if used is None and facts.esp_mount is not None:
+        used = facts.esp_mount.evidence
     if used is None:
         return
     mode = facts.mode_evidence
@@ -96,6 +97,7 @@ def mixed_modes(facts: Facts) -> Iterator[Hit]:
             yield Hit(
                 "Windows is installed for UEFI, Linux for legacy mode",
                 (uefi_windows, *signs),
+                confidence=Confidence.LIKELY if facts.boot_list.is_cut else Confidence.CERTAIN,
                 fix=_to_uefi(facts),
                 undo=_UNDO_UEFI[facts.distribution.family in _APT],
             )
@@ -121,9 +123,8 @@ _UNDO_UEFI = {
 def _to_uefi(facts: Facts) -> str:
     """Give the way of a legacy Linux to UEFI, onto the ESP that Windows uses."""
     esp = next((p for p in facts.esp_partitions if p.uuid), None)
-    is_mounted = any(e.mount == "/boot/efi" for e in facts.fstab or ())
     mount: tuple[str, ...] = ()
-    if esp is not None and not is_mounted:
+    if esp is not None and facts.esp_mount is None:
         line = f"UUID={esp.uuid} /boot/efi vfat umask=0077 0 1"
         mount = (
             f"Put this line into /etc/fstab: {line}",
@@ -136,7 +137,7 @@ def _to_uefi(facts: Facts) -> str:
     if facts.distribution.family in _APT:
         install = (
             "sudo apt-get install grub-efi-amd64 grub-efi-amd64-signed shim-signed",
-            "sudo grub-install --target=x86_64-efi",
+            grub_install(facts),
             update_steps(facts),
         )
     return steps(

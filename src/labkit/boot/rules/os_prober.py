@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from labkit.boot.distributions import Family
 from labkit.boot.findings import Confidence, Evidence, Severity
+from labkit.boot.linux_loader import uses_grub
 from labkit.boot.partition_types import PartitionType
 from labkit.boot.remedies import settings_file, steps, update_steps
 from labkit.boot.rules.base import Effect, Hit, rule
@@ -28,7 +29,7 @@ def windows_is_missing(facts: Facts) -> bool:
         not facts.windows_is_removed
         and facts.windows_evidence
         and facts.menu is not None
-        and facts.menu.starts_linux
+        and facts.menu.is_whole
         and not facts.menu.windows
     )
 
@@ -87,7 +88,7 @@ def _switched_off(facts: Facts) -> tuple[Evidence | None, Confidence]:
     if (line := facts.settings.written(_VARIABLE)) is not None:
         off = facts.settings.value(_VARIABLE) == "true"
         return line if off else None, Confidence.CERTAIN
-    by_default = facts.distribution.probes_by_default
+    by_default = facts.probes_by_default
     if by_default is True:
         return None, Confidence.CERTAIN
     name = facts.settings.files[0].name
@@ -173,7 +174,7 @@ def os_prober_blind(facts: Facts) -> Iterator[Hit]:
             fix="sudo os-prober",
         )
         return
-    if not _ran_without_windows(facts) or not _is_findable(facts):
+    if not uses_grub(facts) or not _ran_without_windows(facts) or not _is_findable(facts):
         return
     loader = facts.windows_loader or facts.windows_evidence[0]
     esp = next((p for p in facts.partitions if p.type is PartitionType.ESP and p.is_fat), None)

@@ -160,7 +160,8 @@ def table_hits(disk: Disk) -> Iterator[Hit]:
     Effect.LEFTOVER,
     needs=(Topic.TABLE,),
     see="gdisk or Windows complains after a disk was copied to a larger one.",
-    why="GPT keeps a copy in the last sectors; after a copy it lies in the middle of the new disk.",
+    why="GPT keeps a copy in the last sectors; after a copy it lies in the middle of the new disk. "
+    "A single row of type ee is the MBR that protects a GPT, never a partition: do not re-type it.",
     check="sudo sgdisk -v /dev/sda; fdisk -l prints `The backup GPT table is not on the end`.",
     fix="sudo sgdisk -e DISK (package gdisk) moves it; no data is touched. Be sure that it is the "
     "new disk.",
@@ -294,28 +295,30 @@ def dynamic_disk(facts: Facts) -> Iterator[Hit]:
     changes_start=True,
 )
 def wrong_active_flag(facts: Facts) -> Iterator[Hit]:
-    """Bootmgr is on a partition without the flag, another one of the disk has it."""
+    """Bootmgr is on a partition without the flag; another one of the disk has it, or none."""
     for file in facts.boot_files:
         target = facts.partition(file.device)
         if file.path != "/bootmgr" or target is None or target.scheme != "dos":
             continue
-        if target.active or not target.is_windows_volume:
+        may_be_windows = target.fstype is None and target.type is PartitionType.NTFS
+        if target.active or not (target.is_windows_volume or may_be_windows):
             continue
         active = next((p for p in facts.partitions if p.disk == target.disk and p.active), None)
-        if active is None:
-            continue
         code = next((m for m in facts.mbr_codes if m.device == target.disk), None)
         by_windows = code is not None and "Windows" in code.content
+        if active is None and not by_windows:
+            continue  # No code that looks for the flag is seen.
+        flag = f"the active flag is on {active.device}" if active else "no partition is active"
         yield Hit(
-            f"the active flag is on {active.device}, Windows starts from {target.device}",
-            (*active.evidence[:1], file.evidence),
+            f"{flag}, Windows starts from {target.device}",
+            (*(active.evidence[:1] if active else ()), file.evidence),
             Severity.ERROR if by_windows else Severity.WARN,
             Confidence.LIKELY,
             steps(
                 "" if by_windows else "Not needed while GRUB in the MBR starts Windows. Else:",
                 f"sudo sfdisk -A {target.disk} {target.number}",
             ),
-            f"sudo sfdisk -A {active.disk} {active.number}",
+            f"sudo sfdisk -A {target.disk} {active.number if active else '-'}",
         )
 
 

@@ -192,7 +192,8 @@ def bcd_points_elsewhere(facts: Facts) -> Iterator[Hit]:
     Effect.CANNOT_START,
     needs=(Topic.BOOT_LIST, Topic.SECURE_BOOT),
     see="`Security Violation`, or the firmware goes on to Windows.",
-    why="With Secure Boot on, the firmware starts shim, and shim GRUB; grubx64.efi alone fails.",
+    why="With Secure Boot on, the firmware starts shim, and shim GRUB; grubx64.efi alone fails, "
+    "unless it is signed with keys of your own that the firmware knows.",
     check="mokutil --sb-state; efibootmgr -v names grubx64.efi instead of shimx64.efi.",
     fix=(
         "Where shim is on the ESP: sudo efibootmgr -c -d DISK -p NUMBER -L LABEL -l "
@@ -208,6 +209,8 @@ def unsigned_loader(facts: Facts) -> Iterator[Hit]:
     if facts.boot_list is None or facts.secure_boot is None or not facts.secure_boot[0]:
         return
     linux = [e for e in facts.boot_list.starting(Starts.LINUX) if e.active and e.loader]
+    if any(e.number == facts.boot_list.current for e in linux):
+        return  # The firmware accepted it: it is signed with keys of the user's own.
     if linux and all("grub" in (e.loader or "") for e in linux):
         yield Hit(
             f"Secure Boot is on, but {linux[0].name} starts {linux[0].loader} without shim",
