@@ -6,6 +6,9 @@ need not know which library made the request:
 * `AttemptError`: another attempt may cure it (no connection, a stall, a connection that broke);
 * `NotHttpError`, a kind of it: what came was no HTTP response;
 * `BadRequestError`: no attempt will ever cure it (an address that cannot be requested).
+
+Two more are about the file: `ChangedError` where an answer does not go on with what is there, and
+`GarbledError`, a kind of it, where what came cannot be trusted either.
 """
 
 from __future__ import annotations
@@ -25,12 +28,15 @@ __all__ = [
     "BadRequestError",
     "BusyError",
     "ChangedError",
+    "GarbledError",
     "GoneError",
     "HostUnreachableError",
     "NotHttpError",
     "TransferError",
     "WaitError",
     "check_status",
+    "is_encoded",
+    "length_of",
     "total_of",
     "without_overlap",
 ]
@@ -39,7 +45,9 @@ _BUSY_STATUSES = frozenset({409, 429, 500, 502, 503, 504})
 _GONE_STATUSES = frozenset({404, 410})
 _OK, _PARTIAL_CONTENT = 200, 206
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+# More digits than any file needs, and fewer than Python refuses to read.
+_LENGTH = re.compile(r"[0-9]{1,18}")
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
 
 
 @dataclass(frozen=True)
@@ -103,6 +111,10 @@ class ChangedError(Exception):
     """The server's file is not the one that the part was begun with."""
 
 
+class GarbledError(ChangedError):
+    """The body is framed wrongly: nobody knows which of the bytes that came are the file's."""
+
+
 class WaitError(Exception):
     """The server is busy."""
 
@@ -136,10 +148,22 @@ def total_of(answer: Answer, start: int) -> int | None:
         if match is None or int(match[1]) != start:
             raise ChangedError("the server answers a range that was not asked for")
         return int(match[3])
-    length = answer.headers.get("content-length", "")
-    if "transfer-encoding" in answer.headers or not length.isdecimal():
+    if "transfer-encoding" in answer.headers:
         return None
-    return int(length)
+    return length_of(answer.headers.get("content-length", ""))
+
+
+def length_of(text: str) -> int | None:
+    """Read a length as a header tells it; None for what is none.
+
+    Some cameras send negative ones.
+    """
+    return int(text) if _LENGTH.fullmatch(text) else None
+
+
+def is_encoded(encoding: str | None) -> bool:
+    """Tell from a `Content-Encoding` whether a body is anything but the file itself."""
+    return encoding is not None and encoding.strip().lower() not in {"", "identity"}
 
 
 def without_overlap(
@@ -157,8 +181,8 @@ def without_overlap(
 
 
 def _check_encoding(answer: Answer, name: str) -> None:
-    encoding = answer.headers.get("content-encoding", "identity")
-    if encoding != "identity":
+    encoding = answer.headers.get("content-encoding")
+    if is_encoded(encoding):
         raise TransferError(
             f"{name}: the server compresses the file ({encoding}) although asked "
             "not to; its length cannot be checked"

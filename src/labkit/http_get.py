@@ -1,7 +1,7 @@
 """One GET request: the head of its answer, then its body piece by piece.
 
 Bodies are given as they come, undecoded, and end without complaint where they end: whoever reads
-them counts.
+them counts. Only a chunked one, whose length nobody tells, has to come to its own end.
 
 Plain HTTP to a device in this network needs no proxies, certificates, cookies and redirects:
 those requests go through `labkit.http_plain`, which takes a quarter of the time that requests

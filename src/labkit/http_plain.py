@@ -9,17 +9,30 @@ Format: RFC 9112. Cameras close the connection after each answer; so does this m
 
 from __future__ import annotations
 
+import io
 import re
 import socket
+import time
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from labkit.http_answer import Answer, AttemptError, BadRequestError, NotHttpError
+from labkit.http_answer import (
+    Answer,
+    AttemptError,
+    BadRequestError,
+    GarbledError,
+    NotHttpError,
+    length_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from io import BufferedReader
+    from typing import TypeAlias
+
+    from _typeshed import WriteableBuffer
+
+    _Stream: TypeAlias = "io.BufferedReader[_Received]"
 
 __all__ = ["get_plainly"]
 
@@ -27,7 +40,10 @@ _PIECE_BYTES = 256 * 1024
 # More than any camera sends in a head; a hostile host could send without end.
 _LINE_BYTES = 64 * 1024
 _MAX_HEADERS = 100
-_BLANK = (b"\r\n", b"\n", b"")
+_FIRST_FINAL_STATUS = 200
+_LINE_ENDS = (b"\r\n", b"\n")
+_BLANK = (*_LINE_ENDS, b"")
+_STALLED, _BROKEN = "the body stalls", "the connection broke"
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2})(?: |\r?\n)")
 _TARGET = re.compile(r"/[!-~]*", re.ASCII)
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;|\r?\n)")
@@ -44,7 +60,8 @@ def get_plainly(
     Args:
         url: What to get.
         headers: What to send beside `Host`.
-        timeouts_s: For the connection, and between two pieces of the answer; seconds.
+        timeouts_s: For the connection, and both for all of the answer's head and between two
+            pieces of its body; seconds.
 
     Raises:
         AttemptError: Nobody answers, or not with HTTP.
@@ -52,11 +69,35 @@ def get_plainly(
     """
     address, request = _request(url, headers)
     connection = _connected(address, timeouts_s)
-    with closing(connection), connection.makefile("rb") as stream:
+    received = _Received(connection)
+    with closing(connection), io.BufferedReader(received) as stream:
         with _attempted():
             connection.sendall(request)
+            received.deadline = time.monotonic() + timeouts_s[1]
             status, told = _read_head(stream)
+            received.deadline = None
+            connection.settimeout(timeouts_s[1])
         yield Answer(status, told, _body(stream, told))
+
+
+class _Received(io.RawIOBase):
+    """What comes over a connection; until `deadline`, where there is one."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        super().__init__()
+        self.deadline: float | None = None
+        self._connection = connection
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, space: WriteableBuffer) -> int:
+        if self.deadline is not None:
+            left = self.deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            self._connection.settimeout(left)
+        return self._connection.recv_into(space)
 
 
 def _request(url: str, headers: Mapping[str, str]) -> tuple[tuple[str, int], bytes]:
@@ -96,7 +137,15 @@ def _attempted() -> Iterator[None]:
         raise AttemptError((error.strerror or str(error)).lower()) from error
 
 
-def _read_head(stream: BufferedReader) -> tuple[int, dict[str, str]]:
+def _read_head(stream: _Stream) -> tuple[int, dict[str, str]]:
+    """Read status and headers; answers that only announce the answer are passed over."""
+    while True:
+        status, headers = _read_one_head(stream)
+        if status >= _FIRST_FINAL_STATUS:
+            return status, headers
+
+
+def _read_one_head(stream: _Stream) -> tuple[int, dict[str, str]]:
     line = stream.readline(_LINE_BYTES)
     if not line:
         raise ConnectionAbortedError("the connection was closed without an answer")
@@ -115,27 +164,54 @@ def _read_head(stream: BufferedReader) -> tuple[int, dict[str, str]]:
     raise NotHttpError("no HTTP response")
 
 
-def _body(stream: BufferedReader, headers: Mapping[str, str]) -> Iterator[memoryview]:
+def _body(stream: _Stream, headers: Mapping[str, str]) -> Iterator[memoryview]:
     piece = memoryview(bytearray(_PIECE_BYTES))
     if "transfer-encoding" in headers:
         yield from _chunks(stream, piece)
         return
-    length = headers.get("content-length", "")
     # A length that is none, or negative, as some cameras send it: all that comes.
-    yield from _pieces(stream, int(length) if length.isdecimal() else None, piece)
+    yield from _pieces(stream, length_of(headers.get("content-length", "")), piece)
 
 
-def _chunks(stream: BufferedReader, piece: memoryview) -> Iterator[memoryview]:
-    """Give a chunked body; it ends without complaint where its chunks make no sense."""
-    while match := _CHUNK_SIZE.match(stream.readline(_LINE_BYTES)):
-        size = int(match[1], 16)
-        if not size:
-            return
-        yield from _pieces(stream, size, piece)
-        stream.readline(_LINE_BYTES)
+def _chunks(stream: _Stream, piece: memoryview) -> Iterator[memoryview]:
+    """Give a chunked body; the end of a chunk once it is seen that the chunk ends there.
+
+    Raises:
+        AttemptError: The body ends or stalls before its last chunk.
+        GarbledError: Something else stands where a chunk should begin or end.
+    """
+    while size := _chunk_size(stream):
+        left = size
+        for some in _pieces(stream, size, piece):
+            left -= len(some)
+            if not left and _line(stream) not in _LINE_ENDS:
+                raise GarbledError("a chunk of the answer does not end where it should")
+            yield some
+        if left:
+            raise AttemptError(_BROKEN)
 
 
-def _pieces(stream: BufferedReader, length: int | None, piece: memoryview) -> Iterator[memoryview]:
+def _chunk_size(stream: _Stream) -> int:
+    match = _CHUNK_SIZE.match(_line(stream))
+    if match is None:
+        raise GarbledError("a chunk of the answer does not begin where it should")
+    return int(match[1], 16)
+
+
+def _line(stream: _Stream) -> bytes:
+    """Read a line between two chunks."""
+    try:
+        line = stream.readline(_LINE_BYTES)
+    except TimeoutError as error:
+        raise AttemptError(_STALLED) from error
+    except OSError as error:
+        raise AttemptError(_BROKEN) from error
+    if not line.endswith(b"\n") and len(line) < _LINE_BYTES:
+        raise AttemptError(_BROKEN)
+    return line
+
+
+def _pieces(stream: _Stream, length: int | None, piece: memoryview) -> Iterator[memoryview]:
     """Give `length` bytes, or fewer where the stream ends, in pieces as large as `piece`.
 
     What came before a connection broke or a body stalled is given before the error is raised.
@@ -153,16 +229,16 @@ def _pieces(stream: BufferedReader, length: int | None, piece: memoryview) -> It
         left = None if left is None else left - filled
 
 
-def _fill(stream: BufferedReader, space: memoryview) -> tuple[int, AttemptError | None]:
+def _fill(stream: _Stream, space: memoryview) -> tuple[int, AttemptError | None]:
     """Read until `space` is full or nothing more comes; how much came, and what went wrong."""
     filled = 0
     try:
         while filled < len(space) and (came := stream.readinto1(space[filled:])):
             filled += came
     except TimeoutError as error:
-        return filled, _caused(AttemptError("the body stalls"), error)
+        return filled, _caused(AttemptError(_STALLED), error)
     except OSError as error:
-        return filled, _caused(AttemptError("the connection broke"), error)
+        return filled, _caused(AttemptError(_BROKEN), error)
     return filled, None
 
 

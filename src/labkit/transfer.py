@@ -28,6 +28,7 @@ from labkit.http_answer import (
     BadRequestError,
     BusyError,
     ChangedError,
+    GarbledError,
     GoneError,
     HostUnreachableError,
     NotHttpError,
@@ -256,6 +257,10 @@ def fetch(  # noqa: PLR0913 - each is one independent choice of the caller
 _REFUSED_TRIES = 4
 # The server repeats that the file ends before the size that it was listed with.
 _NO_MORE_TRIES = 1
+# Log lines before an answer pass at once, or with a new firmware.
+_GARBAGE_TRIES = 3
+# A longer pause is announced.
+_QUIET_PAUSE_S = 1.0
 
 
 class _ShortError(AttemptError):
@@ -326,6 +331,8 @@ class _Fetch:
             if start and answer.status == _OK:  # the range was ignored: all of it comes
                 self.have, overlap = 0, b""
             ended_clean = self._write(answer.body, overlap)
+        if self.have and not self.part_is_ours:
+            raise _ShortError("the body ended before what was there could be compared")
         if self.expected is not None:
             if self.have < self.expected:
                 # A first answer may be cut short with a wrong length; a range's is a second word.
@@ -373,6 +380,8 @@ class _Fetch:
             raise ChangedError("another version is on the server")
         if total is None:
             return
+        if total < self.have:
+            raise ChangedError(f"it has {total} bytes, fewer than came before")
         known = self.total if self.total is not None else self.expected
         # A server may hold less than its own list says: that shows as a short file in the end.
         short = self.total is None and self.expected is not None and total < self.expected
@@ -417,6 +426,8 @@ class _Fetch:
 
     def _restart(self, reason: Exception) -> None:
         if self.restarted:
+            if isinstance(reason, GarbledError):
+                discard(self.part)
             raise TransferError(
                 f"{self.name}: changes on the server while it is fetched ({reason})",
                 hint="run it again once the other side is at rest",
@@ -443,17 +454,22 @@ class _Fetch:
         tries = len(self.patience.backoff_s)
         if any(isinstance(link, ConnectionRefusedError) for link in causes(reason)):
             tries = min(tries, _REFUSED_TRIES)
+        if isinstance(reason, NotHttpError):
+            tries = min(tries, _GARBAGE_TRIES)
         if isinstance(reason, _NoMoreError):
             tries = min(tries, _NO_MORE_TRIES)
         if failures <= tries:
             if failures:
-                time.sleep(self.patience.backoff_s[failures - 1])
+                pause = self.patience.backoff_s[failures - 1]
+                if pause > _QUIET_PAUSE_S:
+                    self.progress.message(f"{self.name}: {reason}; again in {pause:g} seconds")
+                time.sleep(pause)
             return
         if isinstance(reason, _NoMoreError) and self.expected is not None:
             raise short_of(self.name, self.have, self.expected) from reason
         if isinstance(reason, NotHttpError):
             raise TransferError(
-                f"{_host(self.url)} sends something that is no HTTP response",
+                f"{self.name}: {_host(self.url)} sends something that is no HTTP response",
                 hint="restart the device and look for an update of its firmware",
                 code="not-http",
             ) from reason

@@ -651,6 +651,8 @@ def test_numpy_and_scipy_are_not_loaded(question):
         ["need", "1e-50", "--drops", "1e8"],
         ["need", "1/5", "--per-hour", "0"],
         ["need", "1/5", "--cost", "free"],
+        ["need", "1/5", "--cost", "1e400"],
+        ["need", "1/5", "--per-hour", "1e-400"],
         ["need", "1/5", "--plot", "curve.gif"],
         ["need", "1/5", "--digits", "0"],
     ],

@@ -254,6 +254,9 @@ def test_clock_of_a_camera_that_does_not_tell(camera_with, run):
     [
         (("--layout", "{nme}"), "bad-layout"),
         (("--since", "someday"), "bad-date"),
+        (("--until", "9999-12-31"), "bad-date"),
+        (("--layout", "{date:%Q}/{name}"), "bad-layout"),
+        (("--layout", "{date:%Y%}/{name}"), "bad-layout"),
         (("--only", "movies"), "bad-kind"),
         (("--max-size", "big"), "bad-size"),
         (("--shift", "later"), "bad-shift"),
@@ -433,11 +436,29 @@ def test_a_declined_clock_says_so(camera_with, run, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "option", ["--timeout=nan", "--timeout=inf", "--stall-timeout=inf", "--wait=nan"]
+    "option",
+    [
+        "--timeout=nan",
+        "--timeout=inf",
+        "--stall-timeout=inf",
+        "--wait=nan",
+        "--timeout=1e10",
+        "--stall-timeout=1e300",
+        "--wait=1e300",
+    ],
 )
 def test_times_are_numbers_of_seconds(run, dest, option):
-    """Python's words for no number and for endless are no times: exit 2."""
+    """No number, endless, or longer than the system can wait: exit 2."""
     code, _, err = run("pull", dest, option)
+
+    assert code == ExitCode.USAGE
+    assert "no number of seconds" in err
+
+
+@pytest.mark.parametrize("seconds", ["nan", "1e300"])
+def test_the_fake_camera_ends_after_a_real_time(run, seconds):
+    """As everywhere."""
+    code, _, err = run("fake", "--port", 0, "--for", seconds)
 
     assert code == ExitCode.USAGE
     assert "no number of seconds" in err

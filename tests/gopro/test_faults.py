@@ -25,6 +25,7 @@ from labkit.gopro.fake.lists import HOSTILE_NAMES
 from labkit.gopro.fake.media import make_jpeg, make_mp4
 from labkit.gopro.journal import JOURNAL_NAME, EntryState, read_journal
 from labkit.gopro.names import Kind
+from labkit.transfer import TransferError
 
 ALL = 12  # files of the made-up card that a pull takes by default
 BYTES = 4_460_000
@@ -631,3 +632,16 @@ def test_a_layout_that_makes_files_meet_is_refused_before_any_byte(camera_with, 
         pull_from(fake, plan=PlanOptions(layout="{date}/{kind}.{ext}"))
 
     assert fake.file_requests() == []
+
+
+def test_f16_log_lines_before_every_file_end_the_pull(camera_with, pull_from, monkeypatch):
+    """After three files in a row; a card of hundreds would take hours of retries."""
+
+    def garbled(_url, part, **_):
+        raise TransferError(f"{part.name}: sends no HTTP", code="not-http")
+
+    monkeypatch.setattr("labkit.gopro.fetchers.fetch", garbled)
+    result = pull_from(camera_with())
+
+    assert len(result.failed) == 3
+    assert len(result.not_tried) == ALL - 3

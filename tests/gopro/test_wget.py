@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
+
 import pytest
 
 from labkit.errors import LabkitError
@@ -11,7 +15,7 @@ from labkit.gopro.fake.media import make_mp4
 from labkit.gopro.link import Link
 from labkit.gopro.wget_fetcher import WgetFetcher
 from labkit.progress import SILENT
-from labkit.transfer import Patience
+from labkit.transfer import DiskFullError, Patience
 
 CLIP = make_mp4(200_000, seed=1)
 NAME = "GX010001.MP4"
@@ -154,12 +158,38 @@ def test_a_camera_that_is_gone_is_not_asked_for_half_a_minute(
     assert error.code == "host-unreachable"
 
 
-def test_a_full_disk_is_known_by_wgets_status(
-    camera_with, one_clip, failing_wget, tmp_path, monkeypatch
-):
-    """Its words are in the user's language."""
-    monkeypatch.setattr("labkit.gopro.wget_fetcher.free_bytes", lambda _: 1000)
-    calls, error = fetch_by(failing_wget(3), camera_with(files=one_clip), tmp_path)
+def test_a_full_disk_ends_the_transfer(camera_with, one_clip, tmp_path, wget):
+    """It is told as labkit's own transfer tells it."""
+    fake = camera_with(files=one_clip)
+    part = tmp_path / f"{NAME}.part"
+    part.symlink_to("/dev/full")
+    with pytest.raises(DiskFullError, match="the disk is full"):
+        WgetFetcher(Link(fake.address), wget).fetch(
+            fake.address.url(f"/videos/DCIM/100GOPRO/{NAME}"),
+            part,
+            expected_size=len(CLIP),
+            name=NAME,
+            progress=SILENT,
+        )
+    assert len(fake.file_requests()) == 1
 
-    assert calls == 1
-    assert error.code == "disk-full"
+
+def test_a_killed_pull_leaves_nothing_that_writes_to_its_part(camera_with, one_clip, dest):
+    """The next run may have verified and named that file meanwhile."""
+    fake = camera_with("F03", files=one_clip, stall_s=1.0)
+    command = ["gopro", "pull", "--host", str(fake.address), "--backend", "wget", str(dest)]
+    part = dest / "2024-06-15" / f"{NAME}.part"
+    with subprocess.Popen(
+        [sys.executable, "-m", "labkit", *command],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    ) as labkit:
+        while not part.exists() or not part.stat().st_size:
+            assert labkit.poll() is None
+            time.sleep(0.02)
+        labkit.kill()
+    have = part.stat().st_size
+    time.sleep(1.5)  # the camera sends the rest
+
+    assert have < len(CLIP)
+    assert part.stat().st_size == have

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from labkit.errors import InputError
-from labkit.gopro.destination import scan
-from labkit.gopro.journal import EntryState, read_journal
+from labkit.errors import InputError, LabkitError
+from labkit.gopro.damage import Problem
+from labkit.gopro.destination import locked, scan
+from labkit.gopro.journal import EntryState, Journal, read_journal
+from labkit.gopro.layout import with_counter
 from labkit.gopro.names import Kind, kind_of
 from labkit.gopro.reread import difference
 from labkit.gopro.selection import DEFAULT_KINDS
@@ -18,10 +20,12 @@ from labkit.progress import SILENT
 from labkit.transfer import GoneError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from labkit.gopro.camera import Camera
+    from labkit.gopro.destination import Contents
     from labkit.gopro.journal import Entry, RecordedGroup
     from labkit.gopro.listing import ListedFile
     from labkit.progress import Progress
@@ -29,6 +33,9 @@ if TYPE_CHECKING:
 __all__ = ["Audit", "BadFile", "verify"]
 
 _PART = ".part"
+# Codes of problems for which nobody knows what is in the file.
+_NOT_HERE = frozenset({"missing", "unreadable"})
+_SPOILT = Problem("spoilt", "an earlier check found it damaged")
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,7 @@ class Audit:
         missing: Files that a pull set out to bring and did not, and with a camera those of a
             plain pull's kinds that it has and no pull brought; each as FOLDER/NAME.
         refused: What the camera lists and no pull will ever bring, and why.
+        again: Which of the bad files the next pull brings again, beside the old ones.
     """
 
     checked: int
@@ -59,6 +67,7 @@ class Audit:
     unfinished: tuple[str, ...]
     missing: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
+    again: tuple[str, ...] = ()
 
     @property
     def is_good(self) -> bool:
@@ -76,6 +85,9 @@ def verify(
     compared with it as well, sizes and stretches at random places, and what it has and no pull
     brought is missing. A sample is no proof of every byte.
 
+    What came whole and is damaged now is written down in the journal: the next pull brings it
+    again.
+
     Args:
         destination: The folder that pulls fill; one without a journal is checked by structure.
         camera: The camera to compare with.
@@ -88,15 +100,22 @@ def verify(
     if not destination.is_dir():
         raise InputError(f"{destination} is no folder", hint="name the folder of a pull")
     journal = read_journal(destination)
-    existing = scan(destination)
+    contents = scan(destination)
+    existing = contents.sizes
     done = {entry.path: entry for entry in journal.entries if entry.state is EntryState.DONE}
     loose = [path for path in existing if path not in done and kind_of(path) is not Kind.OTHER]
+    spoilt = {entry.path: entry for entry in journal.entries if entry.state is EntryState.BAD}
     bad: list[BadFile] = []
+    damaged: list[str] = []
     with progress.task("verify", total=len(done) + len(loose), unit="items") as task:
         for path in sorted([*done, *loose]):
-            reason = _local_fault(destination, path, done.get(path), existing)
-            if reason is not None:
-                bad.append(BadFile(path, reason))
+            problem = _local_fault(destination, path, done.get(path), contents)
+            if problem is None and path in spoilt:
+                problem = _SPOILT
+            if problem is not None:
+                bad.append(BadFile(path, problem.reason))
+                if problem.code not in _NOT_HERE:
+                    damaged.append(path)
             task.advance(1)
     bad.extend(_group_faults(journal.groups, done.values()))
     compared = 0
@@ -104,7 +123,7 @@ def verify(
     missing = {
         f"{entry.folder}/{entry.name}"
         for entry in journal.entries
-        if entry.state is EntryState.PLANNED and entry.path not in existing
+        if entry.state in {EntryState.PLANNED, EntryState.BAD} and entry.path not in existing
     }
     if camera is not None:
         faulty = {one.path for one in bad}
@@ -113,16 +132,59 @@ def verify(
         there, refused = listing.files, listing.refused
         compared, found = _compare(destination, sound, there, camera, progress)
         bad.extend(found)
+        damaged.extend(one.path for one in found)
         missing.update(_never_pulled(there, journal.entries, camera.identity))
+    here = {_identity(entry) for entry in done.values()}
+    missing -= {f"{e.folder}/{e.name}" for e in spoilt.values() if _identity(e) in here}
+    again = [done[path] for path in damaged if path in done and _came_whole(done[path])]
+    noted = _note_damage(destination, again, progress)
+    healed = {path for path in spoilt if _identity(spoilt[path]) not in here and path in existing}
+    faulty = {one.path for one in bad}
     unfinished = sorted(path for path in existing if path.endswith(_PART) and path not in done)
     return Audit(
         checked=len(done) + len(loose),
         compared=compared,
-        bad=tuple(bad),
+        bad=tuple(_with_advice(one, done.keys() - faulty) for one in bad),
         unfinished=tuple(unfinished),
         missing=tuple(sorted(missing)),
         refused=refused,
+        again=tuple(sorted(healed.union(noted))),
     )
+
+
+def _came_whole(entry: Entry) -> bool:
+    """Whether the file was as the camera's, and not converted here since."""
+    return entry.problem is None and entry.listed_bytes in {None, entry.size_bytes}
+
+
+def _identity(entry: Entry) -> tuple[str, str, str, int | None]:
+    return entry.camera, entry.folder, entry.name, entry.created
+
+
+def _note_damage(
+    destination: Path, entries: Sequence[Entry], progress: Progress
+) -> tuple[str, ...]:
+    """Let the next pull bring damaged files again; gives the paths of those that it will bring."""
+    if not entries:
+        return ()
+    try:
+        with locked(destination), Journal(destination) as journal:
+            journal.record(replace(entry, state=EntryState.BAD) for entry in entries)
+    except LabkitError as error:
+        progress.warning(
+            f"no pull will bring the bad files again by itself ({error.message}): "
+            "move them away before the next one"
+        )
+        return ()
+    return tuple(entry.path for entry in entries)
+
+
+def _with_advice(bad: BadFile, sound: AbstractSet[str]) -> BadFile:
+    """Name the good file that lies beside a bad one."""
+    beside = next((p for n in range(2, 10) if (p := with_counter(bad.path, n)) in sound), None)
+    if beside is None:
+        return bad
+    return replace(bad, reason=f"{bad.reason}; a good one is {beside}: this one can be deleted")
 
 
 def _never_pulled(
@@ -140,19 +202,20 @@ def _never_pulled(
 
 
 def _local_fault(
-    destination: Path, path: str, entry: Entry | None, existing: Mapping[str, int]
-) -> str | None:
-    if path not in existing:
-        return "it was pulled and is not here any more"
+    destination: Path, path: str, entry: Entry | None, contents: Contents
+) -> Problem | None:
+    if path not in contents.sizes:
+        unread = contents.fault_at(path)
+        if unread is not None:
+            return Problem("unreadable", f"its folder cannot be read: {unread}")
+        return Problem("missing", "it was pulled and is not here any more")
     expected = None if entry is None else entry.size_bytes
     name = None if entry is None else entry.name
     file = destination.joinpath(*PurePosixPath(path).parts)
     problem = check_file(file, expected_size=expected, name=name)
-    if problem is None:
-        return None
-    if entry is not None and entry.problem is not None:
-        return f"{problem.reason}; the camera's own file was like that"
-    return problem.reason
+    if problem is not None and entry is not None and entry.problem is not None:
+        return replace(problem, reason=f"{problem.reason}; the camera's own file was like that")
+    return problem
 
 
 def _group_faults(groups: Iterable[RecordedGroup], done: Iterable[Entry]) -> list[BadFile]:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LOCK_NAME",
+    "Contents",
     "file_limit",
     "free_bytes",
     "locked",
     "not_a_folder",
     "prepare_path",
     "scan",
+    "unreadable",
 ]
 
 LOCK_NAME = ".labkit-gopro.lock"
@@ -33,24 +36,64 @@ _FAT_LIMIT = 2**32 - 1
 _FAT_TYPES = frozenset({"vfat", "msdos", "fat"})
 
 
-def scan(destination: Path) -> dict[str, int]:
-    """Give the relative path, with slashes, and the size of every file in `destination`.
+@dataclass(frozen=True)
+class Contents:
+    """What lies in a destination.
 
-    Hidden files and folders are left out; so is what cannot be read.
+    Attributes:
+        sizes: The relative path, with slashes, and the size of every file.
+        unread: The relative path, with a slash at its end, of each folder that could not be read
+            to its end, and why; what is in it is not known.
     """
-    found: dict[str, int] = {}
+
+    sizes: dict[str, int]
+    unread: dict[str, str]
+
+    def fault_at(self, path: str) -> str | None:
+        """Say why nobody knows whether `path` is there; None where it is known."""
+        faults = (reason for folder, reason in self.unread.items() if path.startswith(folder))
+        return next(faults, None)
+
+
+def scan(destination: Path) -> Contents:
+    """Look at what lies in `destination`, without hidden files and folders."""
+    contents = Contents({}, {})
     pending = [(str(destination), "")]
     while pending:
         folder, prefix = pending.pop()
-        with contextlib.suppress(OSError), os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append((entry.path, f"{prefix}{entry.name}/"))
-                elif entry.is_file():
-                    found[prefix + entry.name] = entry.stat().st_size
-    return found
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append((entry.path, f"{prefix}{entry.name}/"))
+                    elif (size := _size_of(entry)) is not None:
+                        contents.sizes[prefix + entry.name] = size
+        except FileNotFoundError:  # not made yet, or removed meanwhile
+            continue
+        except OSError as error:
+            contents.unread[prefix] = error.strerror or str(error)
+    return contents
+
+
+def _size_of(entry: os.DirEntry[str]) -> int | None:
+    """Give the size of a file; None for what is none, is gone, or is a link that leads nowhere."""
+    try:
+        return entry.stat().st_size if entry.is_file() else None
+    except OSError as error:
+        if entry.is_symlink() or isinstance(error, FileNotFoundError):
+            return None
+        raise
+
+
+def unreadable(place: Path, reason: str) -> TargetError:
+    """Say that what lies in the destination cannot be read, so that nobody knows what is there."""
+    return TargetError(
+        f"{place} cannot be read: {reason}; what is in it might come a second time",
+        hint="check its permissions and its disk, and run it again",
+        code="target-not-readable",
+    )
 
 
 def not_a_folder(destination: Path) -> UsageError:

@@ -17,7 +17,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from labkit.errors import InputError
-from labkit.transfer import TargetError
+from labkit.transfer import DiskFullError, TargetError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 JOURNAL_NAME = ".labkit-gopro.sqlite3"
-_VERSION = 3
+_VERSION = 4
 _MINUTE_S = 60
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
@@ -91,6 +91,8 @@ class EntryState(StrEnum):
 
     PLANNED = "planned"
     DONE = "done"
+    BAD = "bad"
+    """It came whole, and a later check found it damaged here: it is to come again."""
     GONE = "gone"
     """It was implied by another file or a group, and the camera does not have it."""
     EMPTY = "empty"
@@ -208,6 +210,7 @@ class Journal:
     Raises:
         InputError: The file is no journal, or is damaged.
         TargetError: It cannot be written.
+        DiskFullError: There is no room for it.
     """
 
     def __init__(self, destination: Path) -> None:
@@ -223,7 +226,7 @@ class Journal:
 
     def _create(self) -> None:
         version = self._database.execute("PRAGMA user_version").fetchone()[0]
-        if version < _VERSION:  # 1 had no pages, 2 no refused lines
+        if version < _VERSION:  # 1 had no pages, 2 no refused lines, 3 no bad files
             with self._transaction():
                 for statement in _SCHEMA.strip().split(";\n"):
                     self._database.execute(statement)
@@ -369,10 +372,11 @@ class Journal:
         self._database.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._database.execute("COMMIT")
         except BaseException:
-            self._database.execute("ROLLBACK")
+            if self._database.in_transaction:  # SQLite itself rolls back after a full disk
+                self._database.execute("ROLLBACK")
             raise
-        self._database.execute("COMMIT")
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -380,6 +384,11 @@ class Journal:
             with self._lock:
                 yield
         except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                raise DiskFullError(
+                    f"the disk is full: the journal {self.path} cannot grow",
+                    hint="make room and run it again: it goes on from there",
+                ) from error
             raise TargetError(
                 f"the journal {self.path} cannot be written: {error}",
                 hint="check the destination's permissions and its free space",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -34,6 +35,9 @@ FIELDS = {
 
 UNDATED = "undated"
 _DATE_FORMAT = "%Y-%m-%d"
+# strftime writes a code that it does not know as it is: the codes of C and Python, and the GNU
+# flags for padding and case.
+_DATE_FORMATS = re.compile(r"(?:[^%]|%[-_0^#]?[aAbBcCdDeFfgGhHIjklmMnprRsStTuUVwWxXyYzZ%])*")
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,14 @@ def _value(field: str, form: str, values: dict[str, str], taken_at: datetime | N
     try:
         return taken_at.strftime(form or _DATE_FORMAT)
     except ValueError as error:
-        raise LayoutError(f"{{date:{form}}} is no format of a date", hint=_FIELDS_HINT) from error
+        raise _no_date_format(form) from error
+
+
+def _no_date_format(form: str) -> LayoutError:
+    return LayoutError(
+        f"{{date:{form}}} is no format of a date",
+        hint="write it as strftime does: {date:%Y-%m-%d}, {date:%Y/%m}, {date:%H%M}",
+    )
 
 
 def parse_layout(text: str) -> Layout:
@@ -113,6 +124,8 @@ def parse_layout(text: str) -> Layout:
             raise LayoutError(f"the layout has no field {{{field}}}", hint=_FIELDS_HINT)
         if form and field != "date":
             raise LayoutError(f"only {{date}} takes a format, not {{{field}}}", hint=_FIELDS_HINT)
+        if form and not _DATE_FORMATS.fullmatch(form):
+            raise _no_date_format(form)
         parts.append((literal, field, form or ""))
     if not text.strip() or text.endswith("/"):
         raise LayoutError(f"the layout {text!r} names no file", hint=_FIELDS_HINT)

@@ -228,7 +228,7 @@ class _Planner:
         placed = [e for e in entries if e.state is not EntryState.EMPTY]
         begun = [e for e in placed if e.camera != options.camera or self._is_begun(e)]
         for entry in begun:
-            if entry.camera == options.camera:
+            if entry.camera == options.camera and entry.state is not EntryState.BAD:
                 self.known[entry.folder, entry.name].append(entry)
         # Planned entries keep their paths only while their files are still listed.
         self.taken = {_folded(e.path) for e in begun}
@@ -247,7 +247,7 @@ class _Planner:
     def _is_begun(self, entry: Entry) -> bool:
         path = _folded(entry.path)
         is_here = path in self.existing or f"{path}.part" in self.existing
-        return entry.state is not EntryState.PLANNED or is_here
+        return entry.state not in {EntryState.PLANNED, EntryState.BAD} or is_here
 
     def plan_set(self, media_set: MediaSet[ListedFile]) -> list[PlannedFile]:
         """Plan the wanted files of one recording; all of it waits while the camera writes it."""

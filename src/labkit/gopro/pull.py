@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from labkit.errors import LabkitError
 from labkit.gopro.camera import UNKNOWN
-from labkit.gopro.destination import locked, not_a_folder, scan
+from labkit.gopro.destination import locked, not_a_folder, scan, unreadable
 from labkit.gopro.fetchers import make_fetcher
 from labkit.gopro.group_sums import group_warnings
 from labkit.gopro.journal import EntryState, Journal, JournalContent
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from labkit.gopro.camera import Camera
+    from labkit.gopro.destination import Contents
     from labkit.gopro.journal import RecordedPage
     from labkit.gopro.listing import FolderPage, MediaListing
     from labkit.gopro.plan import Plan, PlannedFile, PlanOptions
@@ -103,26 +104,29 @@ def plan_for(
     where something is to be had, or where the journal does not know them for this very list.
 
     Raises:
+        TargetError: A folder with files of the plan cannot be read.
         The errors of `Camera.listing` and `plan_pull`.
     """
     options = replace(options, camera=camera.identity, label=_label(camera))
     if destination.exists() and not destination.is_dir():
         raise not_a_folder(destination)
-    existing = scan(destination)
+    contents = scan(destination)
     listing = camera.listing()
     now = datetime.now().astimezone().replace(tzinfo=None)
     told = [line for of, line in journal.refused if of == camera.identity]
 
     def plan(found: MediaListing, shown: Iterable[FolderPage] = ()) -> Plan:
-        return plan_pull(
+        planned = plan_pull(
             found,
             options,
             entries=journal.entries,
-            existing=existing,
+            existing=contents.sizes,
             now=now,
             shown=shown,
             told=told,
         )
+        _check_readable(destination, contents, planned)
+        return planned
 
     if not (camera.has_leftovers and _COMPANIONS & options.selection.kinds):
         return Survey(plan(listing), listing)
@@ -143,6 +147,14 @@ def plan_for(
     kept = pages_to_record(listing, pages, camera.identity, digests)
     listing = merge_pages(listing, pages)
     return Survey(plan(listing, pages), listing, kept)
+
+
+def _check_readable(destination: Path, contents: Contents, plan: Plan) -> None:
+    """Refuse to fetch files that may be here already."""
+    for planned in plan.to_do if contents.unread else ():
+        reason = contents.fault_at(planned.path)
+        if reason is not None:
+            raise unreadable((destination / planned.path).parent, reason)
 
 
 def _label(camera: Camera) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from labkit.errors import LabkitError
 from labkit.gopro.link import NoAnswerError
+from labkit.http_answer import length_of
 from labkit.transfer import GoneError
 
 if TYPE_CHECKING:
@@ -124,18 +125,19 @@ def _read_answer(
 ) -> tuple[bytes, int]:
     if response.status_code in {404, 410}:
         raise GoneError(f"{file.name}: the camera does not have it any more")
-    total = response.headers.get("Content-Range", "").rpartition("/")[2]
+    told = response.headers.get("Content-Range", "").rpartition("/")[2]
     if response.status_code == _OK and start == 0:
-        total = response.headers.get("Content-Length", "")  # the range was ignored
+        told = response.headers.get("Content-Length", "")  # the range was ignored
     elif response.status_code != _PARTIAL_CONTENT:
         raise NoRangesError(
             f"{file.name}: the camera does not send parts of it (status {response.status_code})"
         )
-    if not total.isdecimal():
+    total = length_of(told)
+    if total is None:
         raise NoRangesError(f"{file.name}: the camera does not tell its size")
     body = bytearray()
     for chunk in response.iter_content(64 * 1024):
         body += chunk
         if len(body) >= end - start:
             break
-    return bytes(body[: end - start]), int(total)
+    return bytes(body[: end - start]), total

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, PartialError
 from labkit.gopro.camera import UNKNOWN
 from labkit.gopro.clock import modification_time, shifted, wall_clock_of_http_date
 from labkit.gopro.destination import file_limit, free_bytes, prepare_path
@@ -215,9 +216,12 @@ class Run:
                     self.journal.record([replace(planned.entry, state=EntryState.EMPTY)])
                 return
             self.outcome.failed.append(Failure(planned.file.folder, planned.file.name, error))
-            if isinstance(error, HostUnreachableError):
+            is_unreachable = isinstance(error, HostUnreachableError)
+            if is_unreachable or error.code == "not-http":
                 self._lost += 1
-                self._stopped = self._lost >= _GIVE_UP_AFTER or not self._is_still_there(planned)
+                self._stopped = self._lost >= _GIVE_UP_AFTER or (
+                    is_unreachable and not self._is_still_there(planned)
+                )
             else:
                 self._stopped = _ends_the_run(error)
 
@@ -249,13 +253,13 @@ class Run:
             self._finisher.accept(planned, target, target.stat().st_size)
             self.outcome.skipped.append(planned)
             return
-        if planned.action is Action.COMPARE:
-            if is_same_file(self.camera, planned.file, target):
+        if os.path.lexists(target):
+            if self._is_here(planned, target):
+                if planned.action is Action.FETCH:  # it came there since the plan was made
+                    progress.move(0, -expected_bytes(planned.file))
                 self._finisher.accept(planned, target, target.stat().st_size)
                 self.outcome.skipped.append(planned)
                 return
-            planned, target = self._elsewhere(planned)
-        elif target.exists():  # it came there since the plan was made
             planned, target = self._elsewhere(planned)
         self._check_limit(planned)
         part = part_path(target)
@@ -277,6 +281,19 @@ class Run:
             self._folders.add(folder)
         return self.destination / relative
 
+    def _is_here(self, planned: PlannedFile, target: Path) -> bool:
+        """Whether what lies at a file's path is the camera's file, as far as that can be told."""
+        try:
+            return target.is_file() and is_same_file(self.camera, planned.file, target)
+        except NoRangesError:
+            return False
+        except OSError as error:
+            raise PartialError(
+                f"{planned.file.name}: {target} cannot be read: {error.strerror or error}",
+                hint="check its permissions, or move it away; the camera's file comes then",
+                code="target-not-readable",
+            ) from error
+
     def _elsewhere(self, planned: PlannedFile) -> tuple[PlannedFile, Path]:
         """Give a file another path, because something else lies at its own."""
         with self._lock:
@@ -286,7 +303,7 @@ class Run:
                 count += 1
                 path = with_counter(planned.path, count)
                 target = self._target(path)
-                if path.casefold() not in taken and not target.exists():
+                if path.casefold() not in taken and not os.path.lexists(target):
                     break
             entry = replace(
                 planned.entry, path=path, state=EntryState.PLANNED, size_bytes=None, problem=None

@@ -158,14 +158,14 @@ def parse_when(text: str, now: datetime, *, end: bool = False) -> datetime:
         if match := _AGO.fullmatch(word):
             return now - int(match[1]) * _UNITS[match[2].lower()]
         when = datetime.fromisoformat(text.strip()).replace(tzinfo=None)
+        is_day = "T" not in text.upper() and ":" not in text
+        return when + timedelta(days=1) if end and is_day else when
     except (ValueError, OverflowError) as error:
         raise UsageError(
             f"{text!r} is no date",
             hint="write 2024-06-15, 2024-06-15T18:30, today, yesterday, 12h, 3d or 2w",
             code="bad-date",
         ) from error
-    is_day = "T" not in text.upper() and ":" not in text
-    return when + timedelta(days=1) if end and is_day else when
 
 
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,3})?)\s*([KMGT]?)(I?B)?", re.ASCII | re.IGNORECASE)

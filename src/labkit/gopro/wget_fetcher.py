@@ -4,6 +4,9 @@ Wget continues a file wherever the server lets it, whatever the file has become 
 file that is whole it asks a camera twenty times; and where a range is answered from another
 offset it only says that the network failed. So each attempt to continue is preceded by a look at
 the server's answer, which labkit compares with the part.
+
+Wget hands the bytes to labkit, which alone writes to the part: a wget that survives a killed labkit
+would go on writing to a file that the next run has verified and named.
 """
 
 from __future__ import annotations
@@ -16,12 +19,11 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from labkit.errors import RefusedError
-from labkit.http_answer import ChangedError, WaitError, check_status, total_of
+from labkit.http_answer import ChangedError, WaitError, check_status, is_encoded, total_of
 from labkit.http_get import AttemptError, get
-from labkit.part_file import discard, free_bytes, part_size, tail_of
+from labkit.part_file import discard, part_size, raise_target_error, tail_of
 from labkit.transfer import (
     BusyError,
-    DiskFullError,
     Fetched,
     GoneError,
     HostUnreachableError,
@@ -31,6 +33,7 @@ from labkit.transfer import (
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import BinaryIO
 
     from labkit.errors import LabkitError
     from labkit.gopro.link import Link
@@ -39,13 +42,12 @@ if TYPE_CHECKING:
 __all__ = ["WgetFetcher"]
 
 # Exit statuses of GNU Wget's manual.
-_FILE_IO_ERROR, _NETWORK_FAILURE, _SERVER_ERROR = 3, 4, 8
-_POLL_S = 0.1
+_NETWORK_FAILURE, _SERVER_ERROR = 4, 8
+_PIECE_BYTES = 256 * 1024
 # Nobody there seldom changes within half a minute.
 _UNANSWERED_TRIES = 4
-_NO_ROOM_BYTES = 1024 * 1024
 _OK = 200
-_BEGIN = re.compile(r"bytes (\d+)-")
+_BEGIN = re.compile(r"bytes (\d{1,18})-")
 _STATUS = re.compile(r"HTTP/1\.[01] (\d{3})")
 
 
@@ -59,7 +61,7 @@ class WgetFetcher:
     def fetch(
         self, url: str, part: Path, *, expected_size: int | None, name: str, progress: Progress
     ) -> Fetched:
-        """Fill `part` by `wget --continue`; as `labkit.transfer.fetch`."""
+        """Fill `part` from the output of wget; as `labkit.transfer.fetch`."""
         if expected_size is not None and part_size(part) > expected_size:
             discard(part)
         with self.link.slot(), progress.task(name, total=expected_size) as task:
@@ -183,7 +185,7 @@ class _Run:
             The errors of `labkit.transfer.fetch`.
         """
         have = part_size(self.part)
-        status, log = self._run_wget()
+        status, log = self._run_wget(have)
         self.request_count += 1
         size = part_size(self.part)
         self.received += max(0, size - have)
@@ -195,7 +197,7 @@ class _Run:
         self.last_modified = _header(log, "Last-Modified") or self.last_modified
         self._check(status, log)
         encoding = _header(log, "Content-Encoding")
-        if encoding not in {None, "identity"}:
+        if is_encoded(encoding):
             discard(self.part)
             raise TransferError(
                 f"{self.name}: the camera compresses the file ({encoding}) although asked not to"
@@ -203,23 +205,49 @@ class _Run:
         if self.expected is not None and size != self.expected:
             raise _StoppedError(short_of(self.name, size, self.expected))
 
-    def _run_wget(self) -> tuple[int, str]:
+    def _run_wget(self, have: int) -> tuple[int, str]:
+        """Let wget bring what follows the part's `have` bytes; gives its exit status and words."""
         with TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
             with subprocess.Popen(
-                self._command(),
+                self._command(have),
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
                 stderr=said,
+                bufsize=0,
             ) as process:
                 try:
-                    self._follow(process)
+                    is_all = self._save(process.stdout)  # type: ignore[arg-type]  # it is a pipe
                 except BaseException:
                     process.terminate()
                     raise
+                if is_all:  # a body that goes on beyond the expected end is not waited for
+                    process.terminate()
             said.seek(0)
-            return process.returncode, said.read()
+            return 0 if is_all else process.returncode, said.read()
 
-    def _command(self) -> list[str]:
+    def _save(self, body: BinaryIO) -> bool:
+        """Append to the part what comes, and tell how far it has grown.
+
+        Returns:
+            Whether the expected size is reached; what comes after that is not read.
+        """
+        have = part_size(self.part)
+        try:
+            with self.part.open("ab", buffering=0) as file:
+                while (not have or have != self.expected) and (piece := body.read(_PIECE_BYTES)):
+                    rest = memoryview(piece)
+                    if self.expected is not None:
+                        rest = rest[: self.expected - have]
+                    while rest:  # a disk that is nearly full takes a piece of what it is given
+                        taken = file.write(rest)
+                        rest = rest[taken:]
+                        have += taken
+                    self.task.reach(have)
+        except OSError as error:
+            raise_target_error(error, self.part, missing=max(0, (self.expected or 0) - have))
+        return bool(have) and have == self.expected
+
+    def _command(self, have: int) -> list[str]:
         patience = self.link.patience
         return [
             str(self.program),
@@ -227,23 +255,16 @@ class _Run:
             "--no-proxy",
             "--no-verbose",
             "--server-response",
-            "--continue",
             "--no-http-keep-alive",
             "--compression=none",
             "--max-redirect=0",
             "--tries=1",
             f"--connect-timeout={patience.connect_timeout_s}",
             f"--read-timeout={patience.stall_timeout_s}",
-            f"--output-document={self.part}",
+            "--output-document=-",
+            *([f"--start-pos={have}"] if have else []),
             self.url,
         ]
-
-    def _follow(self, process: subprocess.Popen[bytes]) -> None:
-        """Wait for wget's end, and tell how far the part has grown."""
-        while process.poll() is None:
-            if self.part.exists():
-                self.task.reach(part_size(self.part))
-            time.sleep(_POLL_S)
 
     def _check(self, status: int, log: str) -> None:
         if status == 0:
@@ -257,8 +278,6 @@ class _Run:
         if last in {409, 500, 503}:
             raise _busy(self.name, last)
         # By its status and not by its words, which are in the user's language.
-        if status == _FILE_IO_ERROR and free_bytes(self.part) < _NO_ROOM_BYTES:
-            raise DiskFullError(f"{self.name}: the disk is full", hint="make room and run it again")
         if status == _NETWORK_FAILURE:
             lost = HostUnreachableError(
                 f"{self.name}: wget lost the camera", hint="check that the camera is still on"

@@ -266,6 +266,10 @@ def _curve_data(curve: Curve) -> dict[str, object]:
     return {"title": curve.title, "x_label": curve.x_label, "points": points}
 
 
+# As for rates: products with any number of tries stay numbers.
+_SMALLEST = Fraction(1, 10**100)
+
+
 def _positive(text: str | None, option: str) -> Fraction | None:
     from labkit.drops.rates import parse_number
 
@@ -276,6 +280,12 @@ def _positive(text: str | None, option: str) -> Fraction | None:
         raise UsageError(
             f"{option}: `{text[:60]}` is not a number above 0",
             hint="write it as 250, 0.5 or 1e3",
+            code="bad-number",
+        )
+    if not _SMALLEST <= number <= 1 / _SMALLEST:
+        raise UsageError(
+            f"{option}: {text[:60]} is too far from 1 to be computed with",
+            hint="numbers from 1e-100 to 1e100 are",
             code="bad-number",
         )
     return number

@@ -9,6 +9,7 @@ import typer
 
 from labkit.cli.frame import Result, current_output
 from labkit.cli.gopro import show
+from labkit.cli.gopro.finding import number_of_seconds
 from labkit.cli.gopro.stopping import ending_by_term
 from labkit.cli.gopro.tool import gopro
 
@@ -38,7 +39,14 @@ def fake(
         int, typer.Option(min=1, max=1000, help="Make the made-up files so many times larger.")
     ] = 1,
     seconds: Annotated[
-        float | None, typer.Option("--for", metavar="SECONDS", min=0, help="End by itself.")
+        float | None,
+        typer.Option(
+            "--for",
+            metavar="SECONDS",
+            min=0,
+            callback=number_of_seconds,
+            help="End by itself.",
+        ),
     ] = None,
 ) -> Result:
     """Play a camera on 127.0.0.1, to rehearse a pull.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,7 +12,16 @@ from labkit.cli.frame import current_output
 if TYPE_CHECKING:
     from labkit.gopro import Address, Camera
 
-__all__ = ["AnswerTimeout", "Dialect", "Host", "StallTimeout", "Usb", "Wait", "find_camera"]
+__all__ = [
+    "AnswerTimeout",
+    "Dialect",
+    "Host",
+    "StallTimeout",
+    "Usb",
+    "Wait",
+    "find_camera",
+    "number_of_seconds",
+]
 
 Host = Annotated[
     str | None,
@@ -37,10 +45,14 @@ Dialect = Annotated[
 ]
 
 
-def _finite(seconds: float | None) -> float | None:
-    """Refuse `nan` and `inf`, which Python reads as numbers."""
-    if seconds is not None and not isfinite(seconds):
-        raise typer.BadParameter("it is no number of seconds")
+# Systems count such times in 32 bits of milliseconds.
+_LONGEST_S = 1e6
+
+
+def number_of_seconds(seconds: float | None) -> float | None:
+    """Refuse `nan` and `inf`, which Python reads as numbers, and what no system can wait for."""
+    if seconds is not None and not seconds <= _LONGEST_S:  # false for `nan`
+        raise typer.BadParameter(f"it is no number of seconds up to {_LONGEST_S:g}")
     return seconds
 
 
@@ -50,7 +62,7 @@ Wait = Annotated[
         "--wait",
         metavar="SECONDS",
         min=0,
-        callback=_finite,
+        callback=number_of_seconds,
         help="Wait so long for a camera that records.",
     ),
 ]
@@ -60,7 +72,7 @@ AnswerTimeout = Annotated[
         "--timeout",
         metavar="SECONDS",
         min=0.1,
-        callback=_finite,
+        callback=number_of_seconds,
         help="For the camera to answer; default: 5 for the connection, 15 for the answer.",
     ),
 ]
@@ -70,7 +82,7 @@ StallTimeout = Annotated[
         "--stall-timeout",
         metavar="SECONDS",
         min=0.1,
-        callback=_finite,
+        callback=number_of_seconds,
         help="For silence in the middle of a file.",
     ),
 ]

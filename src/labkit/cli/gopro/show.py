@@ -225,6 +225,7 @@ def audited(audit: Audit) -> Result:
         "unfinished": list(audit.unfinished),
         "missing": list(audit.missing),
         "refused": list(audit.refused),
+        "again": list(audit.again),
     }
 
     def text(output: Output) -> None:
@@ -246,6 +247,9 @@ def audited(audit: Audit) -> Result:
         ]
         verdict = ", ".join(faults) or ("all good" if audit.checked else "nothing to check here")
         output.line(f"{_count(audit.checked, 'file')} checked{compared}: {verdict}")
+        if audit.again:
+            count = _count(len(audit.again), "bad file")
+            output.line(f"the next pull brings {count} again, beside what is here")
         if audit.unfinished:
             output.line(f"{_count(len(audit.unfinished), 'unfinished part')}; a pull goes on there")
 
