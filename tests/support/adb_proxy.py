@@ -48,6 +48,7 @@ class Faults:
             `greet-only` (closes at the first request).
         cut_after: Close once `sent`, the bytes that went to the TV, is larger.
         cut_answers_after: Close once this many bytes more came from the TV.
+        on_sent: Hears of `sent` before the bytes go on.
     """
 
     features: str | None = ANDROID_11
@@ -55,6 +56,7 @@ class Faults:
     behaviour: str | None = None
     cut_after: int | None = None
     cut_answers_after: int | None = None
+    on_sent: Callable[[int], None] | None = None
     sent: int = field(default=0, init=False)
 
 
@@ -145,6 +147,8 @@ class AdbProxy:
                 if faults.behaviour == "greet-only" and not greeting:
                     return
                 faults.sent += len(data)
+                if faults.on_sent is not None:
+                    faults.on_sent(faults.sent)
                 if faults.cut_after is not None and faults.sent > faults.cut_after:
                     faults.cut_after = None
                     client.shutdown(socket.SHUT_RDWR)

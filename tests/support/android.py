@@ -208,9 +208,14 @@ def _write(rest: list[str], content: dict[str, Any], folder: Path, root: Path) -
 
 def _commit(rest: list[str], content: dict[str, Any], folder: Path, root: Path) -> str:
     session = content["sessions"][rest[0]]
-    session["state"] = "committed"
     name = content["next_package"]
+    if _is_of_another_key(content, name):
+        return (
+            f"Failure [INSTALL_FAILED_UPDATE_INCOMPATIBLE: Package {name} signatures do not match "
+            "previously installed version; ignoring!]\n"
+        )
     target = root / "data/app" / name
+    session["state"] = "committed"
     shutil.rmtree(target, ignore_errors=True)
     _staging(root, rest[0]).rename(target)
     files = [f"/data/app/{name}/{file.name}" for file in sorted(target.iterdir())]
@@ -225,6 +230,14 @@ def _commit(rest: list[str], content: dict[str, Any], folder: Path, root: Path) 
         "files": files,
     }
     return "Success\n"
+
+
+def _is_of_another_key(content: dict[str, Any], name: str) -> bool:
+    signers = content.get("next_facts", {}).get("signers")
+    return signers is not None and content["packages"].get(name, {}).get("signers") not in (
+        None,
+        signers,
+    )
 
 
 def _abandon(rest: list[str], content: dict[str, Any], folder: Path, root: Path) -> str:

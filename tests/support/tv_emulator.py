@@ -16,6 +16,7 @@ import shutil
 import socket
 import stat
 import struct
+import subprocess
 import tarfile
 import threading
 from pathlib import Path
@@ -243,6 +244,13 @@ class _Shell:
         else:
             self._tv.place(rest[-1]).unlink(missing_ok=True)
         return b"", b"", 0
+
+    def _sh(self, rest: list[str]) -> tuple[bytes, bytes, int]:
+        script, name, *paths = rest[1:]  # sh -c SCRIPT NAME PATH...
+        there = [str(self._tv.place(path)) if path else "" for path in paths]
+        done = subprocess.run(["sh", "-c", script, name, *there], capture_output=True, check=False)
+        root = str(self._tv.root).encode()
+        return done.stdout.replace(root, b""), done.stderr.replace(root, b""), done.returncode
 
     def _mv(self, rest: list[str]) -> tuple[bytes, bytes, int]:
         self._tv.place(rest[0]).rename(self._tv.place(rest[1]))

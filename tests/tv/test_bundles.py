@@ -275,6 +275,27 @@ def test_the_same_app_twice_is_refused(parts, tmp_path):
     assert refused(parts["base.apk"], path).code == "same-app-twice"
 
 
+def test_two_releases_of_an_app_are_no_alternatives(apk_builder):
+    """Another version, or another key, for other devices: labkit does not choose for its user."""
+
+    def build(version, key, *abis):
+        attributes = f'android:versionCode="{version}" android:versionName="{version}.0"'
+        return apk_builder.build(apk_builder.manifest(attributes=attributes), keys=key, abis=abis)
+
+    first = build(1, "a", "armeabi-v7a")
+    for other in (build(2, "a", "arm64-v8a"), build(1, "b", "arm64-v8a")):
+        error = refused(first, other)
+        assert (error.code, error.exit_code) == ("same-app-twice", 2)
+        assert str(first) in error.message
+        assert str(other) in error.message
+
+
+def test_loose_parts_are_named_after_their_base(parts, opened):
+    """In whatever order they were given."""
+    (app,) = opened(parts["split_config.de.apk"], parts["base.apk"])
+    assert app.name == str(parts["base.apk"])
+
+
 def test_parts_of_two_versions_are_refused(parts, apk_builder):
     """A set comes from one release."""
     newer = apk_builder.build(

@@ -84,7 +84,7 @@ class AdbProgram:
 
 
 def find_adb_programs(preferred: Path | None = None) -> tuple[AdbProgram, ...]:
-    """Find what adb there is: the preferred one alone, else that in PATH and adbutils' own.
+    """Find what adb there is: ADBUTILS_ADB_PATH's alone, else that in PATH and adbutils' own.
 
     Raises:
         ProgramMissingError: The preferred one does not run.
@@ -93,7 +93,8 @@ def find_adb_programs(preferred: Path | None = None) -> tuple[AdbProgram, ...]:
         program = _probe(preferred, bundled=False)
         if program is None:
             raise ProgramMissingError(
-                f"{preferred} is no adb that runs here", hint=install_hint("adb")
+                f"{preferred}, which ADBUTILS_ADB_PATH names, is no adb that runs here",
+                hint="set ADBUTILS_ADB_PATH to another one, or unset it",
             )
         return (program,)
     candidates = ((find_program("adb"), False), (_bundled_path(), True))

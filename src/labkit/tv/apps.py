@@ -147,7 +147,14 @@ def _join_loose(found: Iterable[Found]) -> list[Found]:
     return joined
 
 
+def _named_by_base(found: Found) -> Found:
+    """Name parts that were given one by one after their base, whichever came first."""
+    names = [part.apk.name for part in found.parts if part.apk.split is None]
+    return found if found.is_container or not names else replace(found, name=", ".join(names))
+
+
 def _app(found: Found) -> App:
+    found = _named_by_base(found)
     packages = sorted({part.apk.package for part in found.parts})
     if len(packages) > 1:
         raise BundleError(
@@ -184,7 +191,17 @@ def _variants_of_parts(found: Found) -> tuple[Variant, ...]:
 
 
 def _refuse_ambiguous(found: Found, bases: Iterable[Part]) -> None:
-    """Several whole apps are alternatives only when they are for different devices."""
+    """Several whole apps are alternatives only as one release for different devices."""
+    releases = {(base.apk.version_name, base.apk.signers()) for base in bases}
+    if len(releases) > 1:
+        versions = ", ".join(
+            f"{base.apk.name} ({base.apk.version_name or base.apk.version_code})" for base in bases
+        )
+        raise BundleError(
+            f"these are several releases of {found.parts[0].apk.package}: {versions}",
+            hint="name the one to install",
+            code="same-app-twice",
+        )
     groups: defaultdict[tuple[int, tuple[str, ...]], list[str]] = defaultdict(list)
     for base in bases:
         groups[base.apk.min_sdk, base.apk.abis].append(base.apk.name)
@@ -232,7 +249,7 @@ def _variant(found: Found, parts: Iterable[Part], *, min_sdk: int = 1, rank: int
 def _mixed_versions(found: Found, split: Part, base: Part) -> BundleError:
     return BundleError(
         f"{found.name} mixes versions: {split.apk.name} is {split.apk.version_code}, "
-        f"its base is {base.apk.version_code}",
+        f"{base.apk.name} is {base.apk.version_code}",
         hint="take all parts from one release",
         code="mixed-versions",
     )

@@ -21,6 +21,7 @@ from labkit.tv.dumps import (
     parse_properties,
 )
 from labkit.tv.facts import DeviceFacts
+from labkit.tv.faults import booting_error
 from labkit.tv.shell import ShellStream, run_shell
 from labkit.tv.sync import SyncSession
 
@@ -112,8 +113,19 @@ class Tv:
         )
 
     def package_manager(self, *arguments: str, timeout_s: float = _DUMP_TIMEOUT_S) -> ShellResult:
-        """Run a verb of the package manager."""
-        return self.run(*self.package_command, *arguments, timeout_s=timeout_s)
+        """Run a verb of the package manager.
+
+        Raises:
+            UnreachableError: The TV is still starting, or went away.
+        """
+        return self._ask_packages(*self.package_command, *arguments, timeout_s=timeout_s)
+
+    def _ask_packages(self, *command: str, timeout_s: float) -> ShellResult:
+        """Run a command whose answer means nothing before the package manager runs."""
+        result = self.run(*command, timeout_s=timeout_s)
+        if (error := booting_error(result.text, self.name)) is not None:
+            raise error
+        return result
 
     @property
     def package_command(self) -> tuple[str, ...]:
@@ -177,7 +189,8 @@ class Tv:
 
     def dump_package(self, package: str) -> str:
         """Ask for everything that the package manager knows of one app."""
-        return self.run("dumpsys", "package", package, timeout_s=_DUMP_TIMEOUT_S).stdout
+        dump = self._ask_packages("dumpsys", "package", package, timeout_s=_DUMP_TIMEOUT_S)
+        return dump.stdout
 
     def installed(self, package: str) -> InstalledApp | None:
         """Look at one app; None where it is not installed."""

@@ -44,15 +44,17 @@ def examine(
     """Look at adb, its server, the key and, where one is meant, the TV.
 
     Args:
-        server: The adb server that would be used; it is not started.
+        server: The adb server that would be used; it is not started. Where a program is set for
+            it (ADBUTILS_ADB_PATH), no other one is used.
         target: The TV.
         home: The user's home folder.
         serial_set: The value of ANDROID_SERIAL.
     """
-    programs = find_adb_programs(server.program.path if server.program else None)
-    by_path = {p.path: p for p in (*programs, *find_adb_programs())}
-    everything = tuple(by_path.values())
-    checks = [_programs(everything), _pairing(everything), _server(server), _key(home)]
+    found = find_adb_programs()
+    usable = (server.program,) if server.program else found
+    paths = {program.path for program in usable}
+    others = tuple(program for program in found if program.path not in paths)
+    checks = [_programs(usable, others), _pairing(usable), _server(server), _key(home)]
     if serial_set and target is not None and serial_set != target.serial:
         checks.append(
             Check(
@@ -67,24 +69,25 @@ def examine(
     return tuple(checks)
 
 
-def _programs(programs: tuple[AdbProgram, ...]) -> Check:
-    if not programs:
+def _programs(usable: tuple[AdbProgram, ...], others: tuple[AdbProgram, ...]) -> Check:
+    if not usable:
         return Check("adb", ok=False, found="none", fix=install_hint("adb"))
-    used = newest_adb(programs)
-    shown = ", ".join(f"{p.version} ({p.path})" for p in programs if p != used)
-    others = f"; also {shown}" if shown else ""
-    return Check("adb", ok=True, found=f"{used.version} ({used.path}){others}")
+    used = newest_adb(usable)
+    shown = ", ".join(f"{p.version} ({p.path})" for p in (*usable, *others) if p != used)
+    also = f"; also {shown}" if shown else ""
+    return Check("adb", ok=True, found=f"{used.version} ({used.path}){also}")
 
 
-def _pairing(programs: tuple[AdbProgram, ...]) -> Check:
-    able = [p for p in programs if p.can_pair]
+def _pairing(usable: tuple[AdbProgram, ...]) -> Check:
+    able = [p for p in usable if p.can_pair]
     if able:
         return Check("pairing", ok=True, found=f"adb {newest_adb(tuple(able)).version} can pair")
     return Check(
         "pairing",
         ok=False,
-        found="no adb here can pair (30 and later can)",
-        fix="install a newer adb; TVs before Android 11 need no pairing",
+        found="the adb that is used cannot pair (30 and later can)",
+        fix="install a newer adb, or unset ADBUTILS_ADB_PATH where it names an old one; TVs before "
+        "Android 11 need no pairing",
     )
 
 

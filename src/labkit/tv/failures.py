@@ -188,8 +188,12 @@ def _shown(name: str, value: str) -> str:
     return describe_sdk(int(value)) if name.startswith("sdk") else value
 
 
-def explain(code: str) -> Outcome:
+def explain(code: str, detail: str = "") -> Outcome:
     """Look a code up: whole or without its prefix, in any case, or as a number.
+
+    Args:
+        code: The code.
+        detail: The sentence that was said with it.
 
     Raises:
         UsageError: The catalogue has no such code.
@@ -208,4 +212,4 @@ def explain(code: str) -> Outcome:
             hint=f"{suggestion}`labkit tv explain --list` shows all, `--text FILE` reads a log",
             code="unknown-code",
         )
-    return outcome_of(entry)
+    return outcome_of(entry, detail)

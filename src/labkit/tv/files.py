@@ -71,7 +71,7 @@ class PushPlan:
     Attributes:
         folder: The folder on the TV that receives it.
         items: Folders and files, a folder before what is in it.
-        skipped: What is neither file nor folder, or a link to a folder, and stays.
+        skipped: What is neither file nor folder, or a link to a folder or nothing, and stays.
         replaces: The paths on the TV that exist already.
     """
 
@@ -230,7 +230,13 @@ def _items(source: Path, name: str, skipped: list[str]) -> Iterator[PushItem]:
 
 
 def _item(path: Path, remote: str, skipped: list[str], *, top: bool = False) -> Iterator[PushItem]:
-    facts = path.stat()
+    try:
+        facts = path.stat()
+    except FileNotFoundError:
+        if top or not path.is_symlink():
+            raise
+        skipped.append(f"{path}: a link to nothing")
+        return
     is_folder = stat.S_ISDIR(facts.st_mode)
     linked_folder = is_folder and path.is_symlink() and not top
     if linked_folder or not (is_folder or stat.S_ISREG(facts.st_mode)):

@@ -9,7 +9,6 @@ nothing is half installed. The same works on Android 5 to 16.
 from __future__ import annotations
 
 import re
-import shlex
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -17,19 +16,17 @@ from typing import TYPE_CHECKING
 from labkit.errors import LabkitError, RefusedError, UnreachableError
 from labkit.progress import SILENT
 from labkit.tv.android import lowest_target_sdk
-from labkit.tv.failures import read_outcome
-from labkit.tv.faults import adb_error, failure_in
+from labkit.tv.faults import adb_error
 from labkit.tv.fit import check_app
+from labkit.tv.session import BYPASS, counted, send_app
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from typing import BinaryIO
+    from collections.abc import Iterable
 
-    from labkit.progress import Progress, Task
+    from labkit.progress import Progress
     from labkit.tv.apps import App, Expansion, Part
     from labkit.tv.device import Tv
     from labkit.tv.facts import DeviceFacts
-    from labkit.tv.failures import Operation
     from labkit.tv.fit import AppCheck, Problem
 
 __all__ = [
@@ -44,16 +41,10 @@ __all__ = [
     "wait_until_booted",
 ]
 
-_CHUNK_BYTES = 1 << 20
-# Verification, extraction and compilation of a large app on a weak TV.
-_COMMIT_TIMEOUT_S = 600.0
-_SESSION_TIMEOUT_S = 60.0
 _BOOT_POLL_S = 1.0
+_BOOTING = "tv_booting"
 _NO_DOWNGRADE_SDK = 34
-_BYPASS = "--bypass-low-target-sdk-block"
-# A transfer that failed for a reason that the package manager did not give.
-_WITHOUT_REASON = frozenset({"lost", "unknown", "pm_exception"})
-_LOW_TARGET_FAILURE = "INSTALL_FAILED_DEPRECATED_SDK_VERSION"
+_DOWNGRADE_LIMITS = "Android takes --downgrade for debug builds only, and from Android 14 on never"
 
 
 @dataclass(frozen=True)
@@ -91,7 +82,7 @@ class InstallPlan:
         check: What was found about it on this TV.
         parts: What is sent.
         flags: The options of the session.
-        uninstalls: Whether the installed app goes first, with its data.
+        uninstalls: Whether the installed app goes first, with its data, if nothing else helps.
         blocking: What keeps it from being installed, after what the user allowed.
         installed_version_code: The version that is on the TV now.
     """
@@ -141,6 +132,7 @@ class Installed:
         tv: What the TV is called.
         size_bytes: What was sent.
         elapsed_s: How long it took.
+        replaced: Whether the former app was uninstalled for it, with its data.
     """
 
     package: str
@@ -148,6 +140,7 @@ class Installed:
     tv: str
     size_bytes: int
     elapsed_s: float
+    replaced: bool = False
 
 
 def plan_install(
@@ -178,15 +171,22 @@ def plan_install(
             flags.append("-d")
         elif problem.kind == "data-loss" and options.replace and installed and not installed.system:
             uninstalls = True
+        elif problem.code == "downgrade" and options.downgrade:
+            blocking.append(replace(problem, hint=f"{_DOWNGRADE_LIMITS}; {problem.hint}"))
         else:
             blocking.append(problem)
     if any(part.apk.manifest.test_only for part in check.choice.parts):
         flags.append("-t")
     if check.base.target_sdk < lowest_target_sdk(facts.sdk or 0):
-        flags.append(_BYPASS)
-    parts = tuple(PlannedPart(_remote_name(part), part) for part in check.choice.parts)
+        flags.append(BYPASS)
+    parts = planned_parts(check.choice.parts)
     present = installed.version_code if installed else None
     return InstallPlan(app, check, parts, tuple(flags), uninstalls, tuple(blocking), present)
+
+
+def planned_parts(parts: Iterable[Part]) -> tuple[PlannedPart, ...]:
+    """Give parts the names under which they are sent."""
+    return tuple(PlannedPart(_remote_name(part), part) for part in parts)
 
 
 def _remote_name(part: Part) -> str:
@@ -203,13 +203,23 @@ def wait_until_booted(tv: Tv, *, wait_s: float, progress: Progress = SILENT) -> 
     """
     deadline = time.monotonic() + wait_s
     told = False
-    while "package:" not in tv.package_manager("path", "android").stdout:
+    while (error := _not_booted(tv)) is not None:
         if time.monotonic() > deadline:
-            raise adb_error("tv_booting", tv.name)
+            raise error
         if not told:
             progress.message(f"waiting for {tv.name} to finish starting")
             told = True
         time.sleep(_BOOT_POLL_S)
+
+
+def _not_booted(tv: Tv) -> LabkitError | None:
+    try:
+        answer = tv.package_manager("path", "android").stdout
+    except UnreachableError as error:
+        if error.code != _BOOTING:
+            raise
+        return error
+    return None if "package:" in answer else adb_error(_BOOTING, tv.name)
 
 
 def facts_for(tv: Tv, apps: Iterable[App]) -> DeviceFacts:
@@ -231,10 +241,14 @@ def facts_for_install(
         UnreachableError: Its package manager does not answer within `wait_s` seconds.
     """
     apps = tuple(apps)
-    facts = facts_for(tv, apps)
-    if facts.features is not None:
-        return facts
-    # Every TV has features: there is nobody to list them yet.
+    try:
+        facts = facts_for(tv, apps)
+        # Every TV has features, unless there is nobody to list them yet.
+        if facts.features is not None:
+            return facts
+    except UnreachableError as error:
+        if error.code != _BOOTING:
+            raise
     wait_until_booted(tv, wait_s=wait_s, progress=progress)
     return facts_for(tv, apps)
 
@@ -242,8 +256,7 @@ def facts_for_install(
 def install(tv: Tv, plan: InstallPlan, *, progress: Progress = SILENT) -> Installed:
     """Carry a plan out: send the parts, then let the package manager put them in place at once.
 
-    An app that must go first is uninstalled after all bytes are on the TV, as the last step before
-    the commit: a connection that breaks on the way costs nothing.
+    An app that must go first is uninstalled only where the TV takes the new one (`replace_app`).
 
     Args:
         tv: The TV.
@@ -252,163 +265,22 @@ def install(tv: Tv, plan: InstallPlan, *, progress: Progress = SILENT) -> Instal
 
     Raises:
         LabkitError: The plan cannot work, or the TV refused; its code is the package manager's.
+        ReplaceError: The same where an app had to go first; it says what became of that.
         UnreachableError: The TV went away; nothing was installed.
     """
     plan.require()
     begun = time.monotonic()
-    try:
-        _run_session(tv, plan, progress)
-    except LabkitError as error:
-        if error.code != _LOW_TARGET_FAILURE or _BYPASS in plan.flags:
-            raise
-        if (tv.sdk or 0) < _NO_DOWNGRADE_SDK:  # older ones do not know the option
-            raise
-        progress.message(
-            f"{tv.name} blocks apps for old Android versions; asking it to let it pass"
-        )
-        _run_session(tv, replace(plan, flags=(*plan.flags, _BYPASS), uninstalls=False), progress)
+    replaced = False
+    if plan.uninstalls:
+        from labkit.tv.replacing import replace_app  # rarely needed, and slow to load
+
+        replaced = replace_app(tv, plan, progress=progress)
+    else:
+        send_app(tv, plan, progress=progress)
     for expansion in plan.app.expansions:
         _copy_expansion(tv, expansion, progress)
     elapsed = time.monotonic() - begun
-    return Installed(plan.package, plan.version_code, tv.name, plan.size_bytes, elapsed)
-
-
-def _run_session(tv: Tv, plan: InstallPlan, progress: Progress) -> None:
-    session = _create(tv, plan)
-    try:
-        with progress.task(f"{plan.package} to {tv.name}", total=plan.size_bytes) as task:
-            sent = 0
-            for planned in plan.parts:
-                _write(tv, session, planned, task, sent)
-                sent += planned.part.apk.size_bytes
-        if plan.uninstalls:
-            _require_success(tv, tv.package_manager("uninstall", plan.package).text, "uninstall")
-        progress.message(f"{tv.name} installs {plan.package}")
-    except BaseException:
-        _abandon(tv, session)
-        raise
-    _commit(tv, session, plan)
-
-
-def _create(tv: Tv, plan: InstallPlan) -> str:
-    result = tv.package_manager(
-        "install-create", *plan.flags, "-S", str(plan.size_bytes), timeout_s=_SESSION_TIMEOUT_S
-    )
-    match = re.search(r"^Success: created install session \[(\d+)\]", result.stdout, re.MULTILINE)
-    if match is None:
-        _require_success(tv, result.text, "install")
-        raise adb_error("unknown", tv.name, result.text.strip() or "no answer")
-    return match[1]
-
-
-def _write(tv: Tv, session: str, planned: PlannedPart, task: Task, sent: int) -> None:
-    """Send one part: through the shell protocol where that is sure, else as adb does it.
-
-    adb sends apps through `exec:`, whose input is a terminal in raw mode: sure everywhere, and
-    several times slower. With the shell protocol the input is a socket, open both ways. A
-    package manager that runs inside the system (`cmd package`) was handed such a socket with
-    `install-create` already, and Android's access policy lets the system read from it; the old
-    `pm` script gives no such proof. Should it fail all the same without the package manager's
-    own word, the part goes the sure way.
-    """
-    size = planned.part.apk.size_bytes
-    words = ("install-write", "-S", str(size), session, planned.name, "-")
-    line = shlex.join((*tv.package_command, *words))
-    if tv.has_shell_v2 and "cmd" in tv.features:
-        with planned.part.span.open() as source:
-            outcome = read_outcome(
-                _feed_shell(tv, line, _counted(source, task)), operation="install"
-            )
-        if outcome.ok:
-            return
-        if outcome.code not in _WITHOUT_REASON:
-            raise outcome.error(tv.name)
-        task.reach(sent)
-    with planned.part.span.open() as source:
-        text = _feed_exec(tv, line, _counted(source, task))
-    _require_success(tv, text, "install")
-
-
-def _counted(source: BinaryIO, task: Task) -> Iterator[bytes]:
-    while piece := source.read(_CHUNK_BYTES):
-        yield piece
-        task.advance(len(piece))
-
-
-def _feed_shell(tv: Tv, line: str, pieces: Iterator[bytes]) -> str:
-    """Feed a command through the shell protocol; return what it said."""
-    with tv.shell(line) as shell:
-        for piece in pieces:
-            if not shell.write(piece):
-                break
-        shell.close_input()
-        output = b"".join(shell.output()).decode("utf-8", errors="replace")
-        return f"{shell.errors}{output}"
-
-
-def _feed_exec(tv: Tv, line: str, pieces: Iterator[bytes]) -> str:
-    """Feed a command through a terminal in raw mode; return what it said."""
-    with tv.execute(line) as stream:
-        broken: UnreachableError | None = None
-        try:
-            for piece in pieces:
-                stream.send(piece)
-        except UnreachableError as error:
-            # A package manager that gives up says why before the stream ends.
-            broken = error
-        try:
-            text = stream.read_all().decode("utf-8", errors="replace")
-        except UnreachableError:
-            raise broken or adb_error("lost", tv.name) from None
-    if broken is not None and not text.strip():
-        raise broken
-    return text
-
-
-def _commit(tv: Tv, session: str, plan: InstallPlan) -> None:
-    try:
-        result = tv.package_manager("install-commit", session, timeout_s=_COMMIT_TIMEOUT_S)
-        _require_success(tv, result.text, "install")
-    except UnreachableError:
-        # The answer got lost, not necessarily the work.
-        if tv.reconnect() and _has_version(tv, plan):
-            return
-        _abandon(tv, session)
-        raise
-    except LabkitError:
-        _abandon(tv, session)
-        raise
-
-
-def _has_version(tv: Tv, plan: InstallPlan) -> bool:
-    try:
-        installed = tv.installed(plan.package)
-    except LabkitError:
-        return False
-    return (
-        installed is not None
-        and installed.version_code == plan.version_code
-        and plan.installed_version_code != plan.version_code
-    )
-
-
-def _abandon(tv: Tv, session: str) -> None:
-    """Give the session up, so that its bytes leave the TV; a TV that is gone is asked once more."""
-    try:
-        try:
-            tv.package_manager("install-abandon", session)
-        except UnreachableError:
-            if tv.reconnect():
-                tv.package_manager("install-abandon", session)
-    except LabkitError:
-        # What counts is why the session failed; Android drops an old one by itself.
-        return
-
-
-def _require_success(tv: Tv, text: str, operation: Operation) -> None:
-    failure = failure_in(text, operation, tv.name)
-    if failure is not None:
-        raise failure
+    return Installed(plan.package, plan.version_code, tv.name, plan.size_bytes, elapsed, replaced)
 
 
 def _copy_expansion(tv: Tv, expansion: Expansion, progress: Progress) -> None:
@@ -419,7 +291,7 @@ def _copy_expansion(tv: Tv, expansion: Expansion, progress: Progress) -> None:
         tv.sync() as files,
         progress.task(f"{expansion.device_path} to {tv.name}", total=size) as task,
     ):
-        files.send(path, 0o660, int(time.time()), _counted(source, task))
+        files.send(path, 0o660, int(time.time()), counted(source, task))
         found = files.stat(path)
     if found is None or found.size_bytes != size:
         raise RefusedError(

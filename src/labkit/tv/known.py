@@ -14,7 +14,7 @@ from labkit.progress import SILENT
 from labkit.tv.address import looks_like_address, parse_address
 from labkit.tv.connection import READY, connect
 from labkit.tv.device import Tv
-from labkit.tv.faults import adb_error
+from labkit.tv.faults import state_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -244,6 +244,5 @@ def open_tv(
         if server.state(target.serial) != READY:
             connect(server, address, wait_s=wait_s, progress=progress)
     elif (state := server.state(target.serial)) != READY:
-        code = state if state in {"offline", "unauthorized", "authorizing"} else "not_found"
-        raise adb_error(code, target.name)
+        raise state_error(state, target.name)
     return Tv(server, target.serial, target.name)

@@ -10,9 +10,11 @@ import fnmatch
 import posixpath
 import re
 import shutil
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain, count
 from typing import TYPE_CHECKING
 
 from labkit.errors import LabkitError, RefusedError, UnmetError, UnreachableError
@@ -26,12 +28,13 @@ from labkit.tv.kodi_archive import (
     read_archive,
     require_archive_name,
 )
-from labkit.tv.kodi_place import FORBIDDEN_HINT, Kodi, find_kodi, folder_forbidden
+from labkit.tv.kodi_place import FORBIDDEN_HINT, Kodi, entries, find_kodi, folder_forbidden
 from labkit.tv.local_file import new_file, require_new
 from labkit.tv.tarpipe import FIRST_SDK_WITH_TAR, create_tar, extract_tar, has_tar
 from labkit.tv.tarstream import TarReader, end_of_archive
 
 if TYPE_CHECKING:
+    from collections.abc import Container
     from pathlib import Path
     from typing import BinaryIO
 
@@ -52,9 +55,22 @@ __all__ = [
 ]
 
 _DISCARD_TIMEOUT_S = 120.0
+_REMOVE_TRIES, _REMOVE_PAUSE_S = 5, 0.5
 # No Kodi's data fills that much: with as much free space its size need not be asked for.
 _AMPLE_BYTES = 16 << 30
 _CACHES = ("temp", "addons/packages", "*.log", "*.old.log", "kodi_crashlog*")
+_STAGING = ".labkit-restore-"
+# One command on the TV: whatever happens to this computer or to the network, it never ends between
+# the two renames. `mv` would move into a folder that is there; a name that is taken is an error.
+_SWAP = """\
+folder=$1 aside=$2 restored=$3
+absent() { [ ! -e "$1" ] && [ ! -L "$1" ] || { echo "$1 exists" >&2; return 1; }; }
+if [ -n "$aside" ]; then absent "$aside" && mv "$folder" "$aside" || exit 1; fi
+if absent "$folder" && mv "$restored" "$folder"; then rmdir "${restored%/*}"; exit 0; fi
+[ -z "$aside" ] || { absent "$folder" && mv "$aside" "$folder"; } ||
+    echo "the former data is now $aside" >&2
+exit 1
+"""
 _THUMBNAILS = ("userdata/Thumbnails", "userdata/Database/Textures*.db")
 
 
@@ -66,8 +82,9 @@ class RestorePlan:
         archive: The backup.
         manifest: What it holds.
         kodi: Kodi on the TV.
-        stamp: The time in the names of what is moved, as digits.
+        stamp: The time in the names of what is moved, as digits; no such name is taken.
         warnings: What may not work afterwards.
+        leftovers: Incomplete copies of restores that were cut off, which go first.
     """
 
     archive: Path
@@ -75,11 +92,17 @@ class RestorePlan:
     kodi: Kodi
     stamp: str
     warnings: tuple[str, ...]
+    leftovers: tuple[str, ...] = ()
 
     @property
     def aside(self) -> str:
-        """Where Kodi's present data is moved."""
-        return f"{self.kodi.folder}.labkit-{self.stamp}"
+        """Where Kodi's present data is moved; where it is, if a restore was cut off before."""
+        return self.kodi.former or f"{self.kodi.folder}.labkit-{self.stamp}"
+
+    @property
+    def staging(self) -> str:
+        """Where the backup is unpacked."""
+        return posixpath.join(self.kodi.parent, f"{_STAGING}{self.stamp}")
 
 
 @dataclass(frozen=True)
@@ -144,10 +167,11 @@ def back_up(
 
     Raises:
         UsageError: `target` is named as another kind of archive.
-        UnmetError: The TV has no tar, or `target` cannot be written, or not all of it.
+        UnmetError: The TV has no tar, or Kodi no data folder, or `target` cannot be written.
         RefusedError: `target` exists, or the TV gave nothing.
     """
     require_backup_target(target)
+    _require_data(tv, kodi)
     patterns = excluded_patterns(thumbnails=thumbnails)
     with new_file(target, mode=0o600) as file, ExitStack() as stack:
         _require_tar(tv)
@@ -236,6 +260,17 @@ def _origin(tv: Tv, kodi: Kodi, patterns: tuple[str, ...]) -> BackupOrigin:
     )
 
 
+def _require_data(tv: Tv, kodi: Kodi) -> None:
+    if kodi.former is not None:
+        raise UnmetError(
+            f"Kodi on {tv.name} has no data folder: a restore was cut off, and the former data "
+            f"is in {kodi.former}",
+            hint="repeat the restore, or put the former data back: "
+            f"adb -s {tv.serial} shell mv {kodi.former} {kodi.folder}",
+            code="kodi-restore-cut-off",
+        )
+
+
 def _require_room(tv: Tv, kodi: Kodi, target: Path, patterns: tuple[str, ...]) -> None:
     """Refuse a backup that this computer's disk cannot hold; a compressed one takes its chance."""
     free = shutil.disk_usage(target.parent).free
@@ -306,8 +341,18 @@ def plan_restore(tv: Tv, kodi: Kodi, archive: Path, *, now: datetime | None = No
         )
     if manifest.unreadable:
         warnings.append(f"{len(manifest.unreadable)} files could not be read for the backup")
-    stamp = (now or datetime.now(UTC).astimezone()).strftime("%Y%m%d-%H%M%S")
-    return RestorePlan(archive, manifest, kodi, stamp, tuple(warnings))
+    there = entries(tv, kodi.parent)
+    stamp = _free_stamp(kodi, there, now or datetime.now(UTC).astimezone())
+    leftovers = (posixpath.join(kodi.parent, n) for n in sorted(there) if n.startswith(_STAGING))
+    return RestorePlan(archive, manifest, kodi, stamp, tuple(warnings), tuple(leftovers))
+
+
+def _free_stamp(kodi: Kodi, taken: Container[str], now: datetime) -> str:
+    """Return the time as digits, with a number where a restore of this second has them."""
+    second = now.strftime("%Y%m%d-%H%M%S")
+    stamps = chain([second], (f"{second}-{number}" for number in count(2)))
+    names = (f"{kodi.name}.labkit-", _STAGING)
+    return next(s for s in stamps if not any(f"{name}{s}" in taken for name in names))
 
 
 def _probe_write(tv: Tv, kodi: Kodi) -> None:
@@ -330,35 +375,44 @@ def restore(tv: Tv, plan: RestorePlan, *, progress: Progress = SILENT) -> Restor
     kodi = plan.kodi
     progress.message(f"stopping Kodi on {tv.name}")
     tv.run("am", "force-stop", kodi.package)
-    staging = posixpath.join(kodi.parent, f".labkit-restore-{plan.stamp}")
-    if (made := tv.run("mkdir", staging)).status:
-        raise _cannot_write(tv, staging, made.text)
+    for leftover in plan.leftovers:
+        progress.message(f"removing what a restore that was cut off left: {leftover}")
+        if not _remove(tv, leftover):
+            progress.warning(f"{tv.name} does not let go of {leftover}")
+    if (made := tv.run("mkdir", plan.staging)).status:
+        raise _cannot_write(tv, plan.staging, made.text)
     try:
-        _send(tv, plan, staging, progress)
-        _swap(tv, plan, staging)
-    except BaseException:
-        _discard(tv, staging, progress)
+        _send(tv, plan, progress)
+        # Meanwhile somebody may have started it again.
+        tv.run("am", "force-stop", kodi.package)
+        _swap(tv, plan)
+    except BaseException as error:
+        _discard(tv, plan.staging, progress)
+        if isinstance(error, UnreachableError):
+            hint = f"repeat it; the former data is in place, or else in {plan.aside}"
+            raise UnreachableError(error.message, hint=hint, code=error.code) from error
         raise
-    tv.run("rmdir", staging)
     manifest = plan.manifest
     return Restored(len(manifest.files), manifest.size_bytes, kodi.folder, plan.aside)
 
 
-def _swap(tv: Tv, plan: RestorePlan, staging: str) -> None:
-    restored = posixpath.join(staging, posixpath.basename(plan.manifest.origin.folder))
-    _move(tv, plan.kodi.folder, plan.aside)
+def _swap(tv: Tv, plan: RestorePlan) -> None:
+    kodi = plan.kodi
+    restored = posixpath.join(plan.staging, posixpath.basename(plan.manifest.origin.folder))
+    aside = "" if kodi.former else plan.aside
     try:
-        _move(tv, restored, plan.kodi.folder)
-    except LabkitError:
-        if tv.reconnect():
-            _move(tv, plan.aside, plan.kodi.folder)
+        result = tv.run("sh", "-c", _SWAP, "sh", kodi.folder, aside, restored)
+    except UnreachableError:
+        # The answer got lost, not necessarily the work.
+        if tv.reconnect() and posixpath.basename(plan.staging) not in entries(tv, kodi.parent):
+            return
         raise
-
-
-def _move(tv: Tv, source: str, target: str) -> None:
-    result = tv.run("mv", source, target)
     if result.status:
-        raise _cannot_write(tv, target, result.text)
+        raise RefusedError(
+            f"{tv.name} did not put the backup in place: {'; '.join(result.text.splitlines())}",
+            hint="do not start Kodi on the TV meanwhile, and try again",
+            code="restore-failed",
+        )
 
 
 def _cannot_write(tv: Tv, path: str, text: str) -> RefusedError:
@@ -369,24 +423,33 @@ def _cannot_write(tv: Tv, path: str, text: str) -> RefusedError:
     )
 
 
+def _remove(tv: Tv, folder: str) -> bool:
+    """Remove a folder; the TV's tar may write into it a little longer than it is fed."""
+    for _ in range(_REMOVE_TRIES):
+        tv.run("rm", "-rf", folder, timeout_s=_DISCARD_TIMEOUT_S)
+        if posixpath.basename(folder) not in entries(tv, posixpath.dirname(folder)):
+            return True
+        time.sleep(_REMOVE_PAUSE_S)
+    return False
+
+
 def _discard(tv: Tv, staging: str, progress: Progress) -> None:
     """Remove the incomplete copy, which nothing else uses, so that it takes no space."""
     try:
-        if tv.reconnect():
-            tv.run("rm", "-rf", staging, timeout_s=_DISCARD_TIMEOUT_S)
+        if tv.reconnect() and _remove(tv, staging):
             return
     except LabkitError:
         pass
     progress.warning(f"an incomplete copy stays on {tv.name}: {staging}")
 
 
-def _send(tv: Tv, plan: RestorePlan, staging: str, progress: Progress) -> None:
+def _send(tv: Tv, plan: RestorePlan, progress: Progress) -> None:
     size = plan.manifest.archive_bytes
     remaining = size
     with (
         open_archive(plan.archive) as pieces,
         progress.task(f"Kodi's data to {tv.name}", total=size) as task,
-        extract_tar(tv, staging) as (shell, outcome),
+        extract_tar(tv, plan.staging) as (shell, outcome),
     ):
         for piece in pieces:
             part = piece[:remaining]

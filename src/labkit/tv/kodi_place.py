@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from labkit.tv.device import Tv
 
-__all__ = ["FORBIDDEN_HINT", "Kodi", "find_kodi", "folder_forbidden"]
+__all__ = ["FORBIDDEN_HINT", "Kodi", "entries", "find_kodi", "folder_forbidden"]
 
 _KODI = "org.xbmc.kodi"
 _STORAGE = "/sdcard"
@@ -41,11 +41,14 @@ class Kodi:
         package: Its application id.
         version: Its version, for instance `21.1`; None where the TV does not tell.
         folder: Its data folder, which ends with `.kodi` (or a fork's name).
+        former: Where the former data is, if a restore that was cut off left Kodi without a data
+            folder.
     """
 
     package: str
     version: str | None
     folder: str
+    former: str | None = None
 
     @property
     def parent(self) -> str:
@@ -65,7 +68,7 @@ class Kodi:
 
 
 def find_kodi(tv: Tv, package: str | None = None) -> Kodi:
-    """Find Kodi, or the fork `package`, and its data folder.
+    """Find Kodi, or the fork `package`, and its data folder, or what a cut-off restore left of it.
 
     Raises:
         UnmetError: It is not installed, or was never started.
@@ -92,7 +95,8 @@ def find_kodi(tv: Tv, package: str | None = None) -> Kodi:
         )
     known = {_usual_folder(package or _KODI): usual.result()}
     forbidden = None
-    for folder in _candidates(moved.result().stdout, wanted):
+    candidates = tuple(_candidates(moved.result().stdout, wanted))
+    for folder in candidates:
         found = known[folder] if folder in known else _look(tv, folder)
         if found == "data":
             return Kodi(wanted, app.version_name, folder)
@@ -100,6 +104,9 @@ def find_kodi(tv: Tv, package: str | None = None) -> Kodi:
             forbidden = folder
     if forbidden:
         raise folder_forbidden(tv, forbidden)
+    for folder in candidates:
+        if former := _moved_aside(tv, folder):
+            return Kodi(wanted, app.version_name, folder, former)
     raise UnmetError(
         f"{wanted} on {tv.name} has no data folder yet",
         hint="start Kodi once on the TV, then try again",
@@ -120,6 +127,22 @@ def _look(tv: Tv, folder: str) -> Literal["data", "forbidden", "nothing"]:
         return "data"
     refused = "ermission denied" in result.text or "not permitted" in result.text
     return "forbidden" if refused else "nothing"
+
+
+def entries(tv: Tv, folder: str) -> frozenset[str]:
+    """List the names in a folder on the TV; none where it cannot be read."""
+    return frozenset(tv.run("ls", "-a", folder).stdout.splitlines())
+
+
+def _moved_aside(tv: Tv, folder: str) -> str | None:
+    """Find the data that a restore moved aside last; None where `folder` itself is there."""
+    names = entries(tv, posixpath.dirname(folder))
+    name = posixpath.basename(folder)
+    stamp = r"\.labkit-\d{8}-\d{6}(-\d+)?"
+    aside = [other for other in names if re.fullmatch(re.escape(name) + stamp, other)]
+    if name in names or not aside:
+        return None
+    return posixpath.join(posixpath.dirname(folder), max(aside))
 
 
 def _usual_folder(package: str) -> str:

@@ -1,21 +1,31 @@
-"""Files on this computer: reading ordinary ones, and writing a new one whole or not at all."""
+"""Files on this computer: reading ordinary ones, and writing a new one whole or not at all.
+
+A new file has a temporary name until it is whole. What a killed labkit left under such a name is
+removed by the next one that writes to the folder; one that is being written is locked.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 from labkit.errors import InputError, RefusedError, UnmetError
+
+try:
+    import fcntl
+except ImportError:  # Windows, which does not remove a file that is open
+    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["new_file", "require_new", "require_ordinary"]
+__all__ = ["lock", "new_file", "remove_leftovers", "require_new", "require_ordinary"]
 
 _BUFFER_BYTES = 1 << 20
+_PARTS = ".*labkit-????????.part"
 
 
 def require_ordinary(path: Path) -> None:
@@ -64,12 +74,14 @@ def new_file(target: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
         UnmetError: It cannot be written, for instance because the disk is full.
     """
     require_new(target)
-    temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.part")
+    remove_leftovers(target.parent)
+    temporary = target.with_name(f".{target.name}.labkit-{os.urandom(4).hex()}.part")
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         descriptor = os.open(temporary, flags, mode)
         try:
             with os.fdopen(descriptor, "wb", buffering=_BUFFER_BYTES) as file:
+                lock(descriptor)
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -79,6 +91,31 @@ def new_file(target: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
             raise
     except OSError as error:
         raise _not_writable(target, error.strerror or str(error)) from error
+
+
+def lock(descriptor: int) -> bool:
+    """Lock a file for as long as it is open; tell whether nobody else has it locked."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # another one has it, or the file system knows no locks
+        return False
+    return True
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what was written when labkit was killed: it takes space, and may hold passwords."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    for leftover in folder.glob(_PARTS):
+        with suppress(OSError):
+            descriptor = os.open(leftover, flags)
+            try:
+                unused = lock(descriptor)
+            finally:
+                os.close(descriptor)
+            if unused:
+                leftover.unlink()
 
 
 def _not_writable(target: Path, reason: str) -> UnmetError:

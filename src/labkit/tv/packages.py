@@ -25,6 +25,7 @@ __all__ = [
     "SavedApp",
     "disable",
     "enable",
+    "is_installed",
     "launch",
     "list_apps",
     "require_package_name",
@@ -113,8 +114,7 @@ def installed_files(tv: Tv, package: str) -> tuple[str, ...]:
     Raises:
         UsageError: It is not installed.
     """
-    output = tv.package_manager("path", require_package_name(package)).stdout
-    files = parse_names(output, "package")
+    files = _files(tv, require_package_name(package))
     if not files:
         raise UsageError(
             f"{package} is not installed on {tv.name}",
@@ -122,6 +122,15 @@ def installed_files(tv: Tv, package: str) -> tuple[str, ...]:
             code="not_installed",
         )
     return files
+
+
+def is_installed(tv: Tv, package: str) -> bool:
+    """Ask whether an app is installed."""
+    return bool(_files(tv, package))
+
+
+def _files(tv: Tv, package: str) -> tuple[str, ...]:
+    return parse_names(tv.package_manager("path", package).stdout, "package")
 
 
 def uninstall(tv: Tv, package: str, *, keep_data: bool = False) -> None:

@@ -257,9 +257,11 @@ def _ordinary_header(block: bytes) -> tarfile.TarInfo | None:
         block[field].partition(b"\0")[0].decode("utf-8", "surrogateescape")
         for field in (_NAME, _LINK, _PREFIX)
     )
+    if kind == tarfile.DIRTYPE:
+        name = name.rstrip("/")
     if prefix and kind not in {_LONG_NAME, _LONG_LINK}:
         name = f"{prefix}/{name}"
-    info = tarfile.TarInfo(name.rstrip("/") if kind == tarfile.DIRTYPE else name)
+    info = tarfile.TarInfo(name)
     info.type, info.size, info.mode, info.mtime, info.linkname = kind, size, mode, mtime, link
     return info
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+from itertools import dropwhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labkit.errors import RefusedError, UnmetError
+from labkit.tv.local_file import lock, remove_leftovers
 from labkit.tv.tarstream import safe_parts
 
 if TYPE_CHECKING:
@@ -86,10 +88,13 @@ class Unpacker:
         path = self._path(parts)
         if parts:
             self._folder(path.parent)
+        else:
+            remove_leftovers(path.parent)
         temporary = path.with_name(f".labkit-{secrets.token_hex(4)}.part")
         try:
             try:
                 with temporary.open("xb") as file:
+                    lock(file.fileno())
                     for piece in contents:
                         file.write(piece)
                         self.size_bytes += len(piece)
@@ -105,8 +110,7 @@ class Unpacker:
     def finish(self) -> None:
         """Make the links, which lead nowhere outside."""
         for path, target in self._links:
-            inside = os.path.normpath(path.parent / target)
-            if target.startswith("/") or not Path(inside).is_relative_to(self._root):
+            if not self._stays_inside(path, target):
                 self.skipped.append(f"{path}: a link to {target}, outside")
                 continue
             try:
@@ -116,6 +120,15 @@ class Unpacker:
                 path.symlink_to(target)
             except OSError as error:
                 self.skipped.append(f"{path}: {error.strerror or error}")
+
+    def _stays_inside(self, path: Path, target: str) -> bool:
+        """Tell whether a link leads nowhere outside, whatever other links its target passes."""
+        words = [word for word in target.split("/") if word not in {"", "."}]
+        names = list(dropwhile(lambda word: word == "..", words))
+        # `..` behind the name of another link leads above what that one leads to.
+        if target.startswith("/") or ".." in names:
+            return False
+        return Path(os.path.normpath(path.parent / target)).is_relative_to(self._root)
 
     def _copy_link(self, parts: tuple[str, ...], target: str) -> None:
         """Write a second name of a file that came before as a copy of it."""
@@ -151,6 +164,7 @@ class Unpacker:
             if path != self._root and path.is_symlink():
                 raise _leads_out(str(path))
             path.mkdir(parents=path == self._root, exist_ok=True)
+            remove_leftovers(path)
         except OSError as error:
             raise _not_written(path, error) from error
         self._safe_folders.add(path)

@@ -9,7 +9,9 @@ from contextlib import ExitStack
 import pytest
 
 from labkit.cli import app
+from labkit.errors import UnmetError
 from support.adb_proxy import AdbProxy
+from support.tv_emulator import empty_root
 
 PACKAGE = "org.labkit.sample"
 
@@ -82,6 +84,14 @@ def test_bad_input_has_its_exit_code(run, endpoint, words, code):
     assert endpoint.state.read()["packages"] == before
 
 
+@pytest.mark.parametrize("words", [("connect", "127.0.0.1:1"), ("install", "app.apk")])
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "soon"])
+def test_waiting_takes_a_number_of_seconds(words, seconds, capsys):
+    """`nan` would be waited for without end."""
+    assert app.main(["tv", *words, "--wait", seconds]) == 2
+    assert "--wait" in capsys.readouterr().err
+
+
 def test_several_tvs_need_a_choice(run, endpoint, adb_server):
     """With two TVs and no `--tv` the answer lists them."""
     endpoint.open()
@@ -111,6 +121,8 @@ def test_what_was_done_is_said(endpoint, apk, capsys):
     """Also that the app was started, and that another one had to go first."""
     endpoint.open()
     endpoint.state.add_package(PACKAGE, version_code=0, signers=["c0ffee"])
+    with endpoint.state.edit() as state:
+        state["next_facts"] = {"signers": ["another"]}
     words = ["install", str(apk), "--tv", endpoint.address, "--launch", "--replace", "--yes"]
     assert app.main(["tv", *words]) == 0
     said = capsys.readouterr().out
@@ -145,6 +157,23 @@ def test_a_file_is_not_pushed_under_the_name_of_a_missing_folder(run, endpoint, 
     assert (code, document["data"]["target"]) == (0, "/sdcard/other.mkv")
     assert endpoint.place("/sdcard/other.mkv").read_bytes() == b"film"
     assert endpoint.place("/sdcard/Movies/film.mkv").read_bytes() == b"film"
+
+
+def test_a_link_to_nothing_stays_behind(run, endpoint, tmp_path):
+    """The rest of its folder goes, and what stayed is named; alone it is a missing file."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a").write_text("a")
+    (folder / "dangling").symlink_to("nowhere")
+    endpoint.open()
+    to = ("--tv", endpoint.address)
+    code, document = run("push", folder, "/sdcard/x", *to)
+    assert code == 5
+    assert document["data"]["files"] == 1
+    assert "dangling: a link to nothing" in document["errors"][0]["message"]
+    assert endpoint.place("/sdcard/x/a").read_text() == "a"
+    code, document = run("push", folder / "dangling", "/sdcard/y", *to)
+    assert (code, document["errors"][0]["code"]) == (2, "file-not-found")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
@@ -194,6 +223,34 @@ def test_a_pipe_is_refused_instead_of_waited_for(run, command, tmp_path):
     assert (code, document["errors"][0]["code"]) == (2, "not-a-file")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("check", ""),
+        ("install", ""),
+        ("push", "", "/sdcard/"),
+        ("pull", "/sdcard/a", ""),
+        ("kodi", "backup", ""),
+        ("kodi", "restore", ""),
+        ("kodi", "list", ""),
+        ("save", "a.b", "-o", ""),
+    ],
+)
+def test_an_empty_argument_is_not_the_present_folder(words, capsys):
+    """It is what an unset variable of a script leaves; no TV is asked for it."""
+    assert app.main(["tv", *words]) == 2
+    assert "empty" in capsys.readouterr().err
+
+
+def test_an_adb_that_does_not_run_is_named_by_its_variable(run, monkeypatch):
+    """The cure is there, and not to install another one."""
+    monkeypatch.setenv("ADBUTILS_ADB_PATH", "/nope")
+    code, document = run("list")
+    (error,) = document["errors"]
+    assert (code, "ADBUTILS_ADB_PATH" in error["message"]) == (4, True)
+    assert "unset it" in error["hint"]
+
+
 def test_checking_takes_addresses_as_installing_does(run):
     """Only encrypted ones; the address is not taken for a path."""
     code, document = run("check", "http://127.0.0.1/app.apk")
@@ -230,6 +287,47 @@ def test_replacing_needs_a_yes(run, endpoint, apk):
     assert run(*words, "--yes")[0] == 0
 
 
+def test_a_replacement_that_fails_says_what_became_of_the_former_app(run, endpoint, apk):
+    """In the document, too."""
+    endpoint.open()
+    endpoint.state.add_package(PACKAGE, version_code=0, signers=["c0ffee"])
+    with endpoint.state.edit() as state:
+        state["answers"]["cmd package install-commit"] = (
+            "Failure [INSTALL_FAILED_VERIFICATION_FAILURE: not verified]\n"
+        )
+    code, document = run("install", apk, "--tv", endpoint.address, "--replace", "--yes")
+    (failed,) = document["data"]["failed"]
+    assert (code, failed["former_app"], failed["former_app_copy"]) == (6, "untouched", None)
+    assert "its data are as before" in failed["message"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "apps",
+        "info",
+        "check APK",
+        "install APK --wait 0",
+        "save a.b",
+        "uninstall a.b --yes",
+        "disable a.b",
+        "launch a.b",
+        "kodi backup",
+    ],
+)
+def test_a_tv_that_is_still_starting_is_not_asked_for_apps(run, endpoint, apk, command):
+    """Without a package manager nothing is known: neither "not installed" nor "it fits"."""
+    endpoint.state.add_package("a.b")
+    with endpoint.state.edit() as state:
+        text = "cmd: Can't find service: package\n"
+        state["answers"] = {"cmd package": text, "dumpsys package": text.removeprefix("cmd: ")}
+    endpoint.open()
+    words = [apk if word == "APK" else word for word in command.split()]
+    code, document = run(*words, "--tv", endpoint.address)
+    error = document["errors"][0]
+    assert (code, error["code"]) == (3, "tv_booting")
+
+
 def test_all_tvs_get_the_app(run, endpoint, adb_server, apk):
     """`--all` installs on every connected TV, and one that fails does not stop the other."""
     from labkit.tv.address import parse_address
@@ -246,6 +344,37 @@ def test_all_tvs_get_the_app(run, endpoint, adb_server, apk):
         endpoint.address,
         other.address,
     }
+
+
+def test_a_tv_that_hangs_keeps_no_other_from_the_app(
+    run, genuine, emulator, adb_server, apk_builder
+):
+    """`--all` installs where it can, and reports the TV that is frozen and the one not allowed."""
+    from labkit.tv.address import parse_address
+    from labkit.tv.connection import connect
+
+    emulator.state.reset()
+    with emulator.state.edit() as state:
+        state["next_package"] = PACKAGE
+    with AdbProxy(emulator.connect) as healthy, AdbProxy(emulator.connect) as unasked:
+        unasked.faults.behaviour = "unauthorized"
+        genuine.open()
+        connect(adb_server, parse_address(healthy.address))
+        with pytest.raises(UnmetError):
+            connect(adb_server, parse_address(unasked.address), wait_s=1)
+        genuine.process.freeze()
+        try:
+            code, document = run("install", apk_builder.build(), "--all")
+        finally:
+            genuine.process.thaw()
+            for proxy in (healthy, unasked):
+                adb_server.disconnect(proxy.address)
+    assert code == 5
+    assert [done["tv"] for done in document["data"]["installed"]] == [healthy.address]
+    failed = {each["tv"]: each["code"] for each in document["data"]["failed"]}
+    assert failed.pop(unasked.address) in {"unauthorized", "authorizing"}
+    assert failed == {genuine.address: "conn_timeout"}
+    empty_root(emulator.root)
 
 
 def test_uninstalling_asks_and_can_be_tried_dry(run, endpoint):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 
 import pytest
 
@@ -35,6 +36,7 @@ def test_a_command_that_hangs_is_given_up(tv):
     with pytest.raises(UnreachableError) as caught:
         tv.run("sleep", "30", timeout_s=0.3)
     assert caught.value.code == "conn_timeout"
+    assert "no answer comes over the connection" in caught.value.message
 
 
 def test_the_facts_of_a_tv_are_read(endpoint, tv):
@@ -146,6 +148,12 @@ def test_a_tree_goes_to_the_tv_and_back(endpoint, tmp_path, features):
     plan = files.plan_push(tv, [source], "/sdcard/in")
     pushed = files.push(tv, plan)
     assert (pushed.files, plan.folder) == (61, "/sdcard")
+    last = plan.files[-1]
+    # adbd confirms a file before it sets its time.
+    deadline = time.monotonic() + 10
+    while int(endpoint.place(f"/sdcard/{last.remote}").stat().st_mtime) != last.mtime:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     assert contents(endpoint.place("/sdcard/in")) == contents(source)
     pulled = files.pull(tv, "/sdcard/in", tmp_path / "back")
     assert (pulled.files, pulled.skipped) == (61, ())

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from labkit.cli import app
 from labkit.errors import ExitCode, LabkitError, RefusedError, UnreachableError
 from labkit.tv.bundles import open_apps
 from labkit.tv.device import Tv
 from labkit.tv.install import InstallOptions, install, plan_install, wait_until_booted
+from labkit.tv.replacing import ReplaceError
+from labkit.tv.shell import ShellResult
 from support.adb_proxy import ANDROID_6, ANDROID_9
 from support.android import signer_hash
 
@@ -133,19 +139,159 @@ def test_the_same_signer_may_update(endpoint, base_apk):
     assert not [line for line in endpoint.state.read()["log"] if "uninstall" in line]
 
 
-def test_replace_removes_only_after_all_bytes_arrived(endpoint, base_apk):
-    """With permission the installed app goes, as the last step before the commit."""
-    endpoint.state.add_package(PACKAGE, version_code=4, signers=["1234abcd"])
-    with endpoint.state.edit() as state:
-        state["next_package"] = PACKAGE
-    install_on(endpoint.open(), base_apk, InstallOptions(replace=True))
-    verbs = [
+def verbs_of(endpoint):
+    """What the package manager was asked for that changes something, in order."""
+    return [
         word
         for line in endpoint.state.read()["log"]
         for word in line.split()
         if word.startswith(("install-", "uninstall"))
     ]
-    assert verbs == ["install-create", "install-write", "uninstall", "install-commit"]
+
+
+@pytest.fixture
+def other_key(endpoint, base_apk):
+    """The app by another key is on the TV, which refuses to update it."""
+    former = endpoint.place(f"/data/app/{PACKAGE}/base.apk")
+    former.parent.mkdir(parents=True)
+    former.write_bytes(base_apk.read_bytes())
+    endpoint.state.add_package(PACKAGE, version_code=4, signers=["1234abcd"])
+    with endpoint.state.edit() as state:
+        state["next_package"] = PACKAGE
+        state["next_facts"] = {"signers": [signer_of(base_apk)], "version_code": 5}
+
+
+@pytest.fixture
+def copies(tmp_path, monkeypatch):
+    """The folder in which copies of former apps are kept."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return lambda: list(tmp_path.rglob("*.apks"))
+
+
+ATTEMPT = ["install-create", "install-write", "install-commit"]
+EXCHANGE = ["install-create", "install-write", "uninstall", "install-commit"]
+
+
+def test_replace_removes_only_what_the_tv_does_not_update(endpoint, base_apk, other_key, copies):
+    """The new app is tried first; then the former one goes, as the last step before the commit."""
+    done = install_on(endpoint.open(), base_apk, InstallOptions(replace=True))
+    assert done.replaced
+    assert verbs_of(endpoint) == [*ATTEMPT, "install-abandon", *EXCHANGE]
+    assert endpoint.state.read()["packages"][PACKAGE]["version_code"] == 5
+    assert copies() == []
+
+
+def test_replace_keeps_what_the_tv_updates_after_all(endpoint, base_apk, other_key, copies):
+    """The TV knows better than the comparison: its data stays."""
+    with endpoint.state.edit() as state:
+        state["next_facts"] = {}
+    done = install_on(endpoint.open(), base_apk, InstallOptions(replace=True))
+    assert not done.replaced
+    assert verbs_of(endpoint) == ATTEMPT
+
+
+def test_replace_loses_nothing_where_the_tv_refuses_the_new_app(
+    endpoint, base_apk, other_key, copies
+):
+    """Whatever speaks against the new app is known before the former one goes."""
+    with endpoint.state.edit() as state:
+        state["answers"] = {
+            "cmd package install-commit": "Failure [INSTALL_FAILED_VERIFICATION_FAILURE: no]\n"
+        }
+    with pytest.raises(ReplaceError, match="as before") as caught:
+        install_on(endpoint.open(), base_apk, InstallOptions(replace=True))
+    assert caught.value.code == "INSTALL_FAILED_VERIFICATION_FAILURE"
+    assert (caught.value.exit_code, caught.value.former) == (ExitCode.REFUSED, "untouched")
+    assert endpoint.state.read()["packages"][PACKAGE]["version_code"] == 4
+    assert "uninstall" not in verbs_of(endpoint)
+
+
+def refuse_after_uninstall(endpoint, monkeypatch, *, commits):
+    """Let the TV refuse the first `commits` commits after the former app has gone."""
+    original = Tv.package_manager
+    gone = []
+
+    def fails(self, *arguments, **options):
+        if arguments[0] == "uninstall":
+            gone.append(arguments)
+        if arguments[0] == "install-commit" and gone and len(gone) <= commits:
+            gone.append(arguments)
+            text = "Failure [INSTALL_FAILED_INSUFFICIENT_STORAGE]\n"
+            return ShellResult(text, "", 1)
+        return original(self, *arguments, **options)
+
+    monkeypatch.setattr(Tv, "package_manager", fails)
+
+
+def test_a_former_app_is_put_back_when_the_new_one_fails_late(
+    endpoint, base_apk, other_key, copies, monkeypatch
+):
+    """Its data is gone, and the message says so."""
+    refuse_after_uninstall(endpoint, monkeypatch, commits=1)
+    tv = endpoint.open()
+    with endpoint.state.edit() as state:
+        state["next_facts"] = {"signers": ["not the former one"]}
+    with pytest.raises(ReplaceError, match="put back without its data") as caught:
+        install_on(tv, base_apk, InstallOptions(replace=True))
+    assert caught.value.code == "INSTALL_FAILED_INSUFFICIENT_STORAGE"
+    assert caught.value.former == "reinstalled"
+    arrived = endpoint.place(f"/data/app/{PACKAGE}/base.apk")
+    assert arrived.read_bytes() == base_apk.read_bytes()
+    assert PACKAGE in endpoint.state.read()["packages"]
+    assert copies() == []
+
+
+def test_a_former_app_that_cannot_be_put_back_is_kept_as_a_file(
+    endpoint, base_apk, other_key, copies, monkeypatch
+):
+    """The message says that it is gone, and which command installs the copy."""
+    refuse_after_uninstall(endpoint, monkeypatch, commits=2)
+    with pytest.raises(ReplaceError, match="uninstalled for it, with its data") as caught:
+        install_on(endpoint.open(), base_apk, InstallOptions(replace=True))
+    (copy,) = copies()
+    assert caught.value.former == "removed"
+    assert caught.value.archive == copy
+    assert f"labkit tv install {copy}" in caught.value.hint
+    with open_apps([copy]) as (app,):
+        assert app.package == PACKAGE
+
+
+def test_replace_works_where_the_tv_gives_no_copy(endpoint, base_apk, other_key, copies):
+    """The user allowed the loss; the missing copy is no reason to stop."""
+    endpoint.place(f"/data/app/{PACKAGE}/base.apk").unlink()
+    assert install_on(endpoint.open(), base_apk, InstallOptions(replace=True)).replaced
+
+
+@pytest.mark.parametrize("sent", [5_000_000, 30_000_000], ids=["first try", "exchange"])
+def test_ctrl_c_stops_before_the_former_app_goes(  # noqa: PLR0917 - fixtures
+    genuine, base_apk, large_apk, copies, sent, adb_home, monkeypatch, tmp_path
+):
+    """Sending ends at once, the session is given up, and the installed app stays; exit 130."""
+    former = genuine.place(f"/data/app/{PACKAGE}/base.apk")
+    former.parent.mkdir(parents=True)
+    former.write_bytes(base_apk.read_bytes())
+    genuine.state.add_package(PACKAGE, version_code=4, signers=["1234abcd"])
+    with genuine.state.edit() as state:
+        state["next_package"] = PACKAGE
+        state["next_facts"] = {"signers": [signer_of(large_apk)]}
+    genuine.open()
+
+    def press(so_far):
+        if so_far > sent:
+            genuine.proxy.faults.on_sent = None
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            time.sleep(0.5)
+
+    genuine.proxy.faults.on_sent = press
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    code = app.main(["tv", "install", str(large_apk), "--replace", "--yes"])
+
+    assert code == ExitCode.INTERRUPTED
+    verbs = verbs_of(genuine)
+    assert "uninstall" not in verbs
+    assert verbs[-1] == "install-abandon"
+    assert set(sessions(genuine)) == {"abandoned"}
+    assert copies() == []
 
 
 def test_a_system_app_is_never_replaced(endpoint, base_apk):
@@ -235,8 +381,9 @@ def test_a_cut_in_the_middle_leaves_nothing_half_installed(genuine, large_apk):
     tv = genuine.open()
     genuine.proxy.faults.sent = 0
     genuine.proxy.faults.cut_after = 5_000_000
-    with pytest.raises(UnreachableError):
+    with pytest.raises(UnreachableError) as caught:
         install_on(tv, large_apk)
+    assert "nothing was installed" in caught.value.hint
     assert sessions(genuine) == ["abandoned"]
     assert genuine.state.read()["packages"] == {}
 
@@ -279,3 +426,15 @@ def test_the_plan_is_pure_and_tells_what_is_lost(apk_builder, base_apk):
         assert (allowed.blocking, allowed.flags) == ((), ("-r", "-d"))
         assert not allowed.uninstalls
         assert plan_install(app, facts, InstallOptions(replace=True)).uninstalls
+
+
+def test_a_downgrade_that_android_does_not_take_says_why(base_apk):
+    """Neither of a release build nor from Android 14 on."""
+    from labkit.tv.facts import DeviceFacts, InstalledApp
+
+    for sdk, debuggable in ((28, False), (34, True)):
+        present = InstalledApp(PACKAGE, version_code=9, debuggable=debuggable)
+        facts = DeviceFacts(sdk=sdk, abis=("armeabi-v7a",), installed={PACKAGE: present})
+        with open_apps([base_apk]) as (app,):
+            (problem,) = plan_install(app, facts, InstallOptions(downgrade=True)).blocking
+        assert "debug builds only" in problem.hint

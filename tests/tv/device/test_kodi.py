@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import tarfile
+from dataclasses import replace
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
@@ -178,10 +180,96 @@ def test_an_incomplete_restore_leaves_the_present_data_in_place(genuine, tmp_pat
     plan = plan_restore(tv, kodi, tmp_path / "k.tar")
     genuine.proxy.faults.sent = 0
     genuine.proxy.faults.cut_after = 1_000_000
-    with pytest.raises(LabkitError):
+    with pytest.raises(LabkitError) as caught:
         restore(tv, plan)
+    assert "the former data is in place" in caught.value.hint
     assert tree(place) == before
     assert [p.name for p in place.parent.iterdir()] == [".kodi"]
+
+
+def test_restores_within_one_second_keep_all_former_data(endpoint, tmp_path):
+    """Each moves what was there to a name of its own, and into nothing that is there."""
+    place = make_kodi(endpoint, count=3)
+    tv = endpoint.open()
+    kodi = find_kodi(tv)
+    back_up(tv, kodi, tmp_path / "k.tar")
+    now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    asides = []
+    for text in ("first", "second", "third"):
+        (place / "userdata/mine.xml").write_text(text)
+        plan = plan_restore(tv, kodi, tmp_path / "k.tar", now=now)
+        asides.append((endpoint.place(restore(tv, plan).aside), text))
+    assert len({aside for aside, _ in asides}) == 3
+    for aside, text in asides:
+        assert (aside / "userdata/mine.xml").read_text() == text
+        assert not (aside / ".kodi").exists()
+
+
+def test_a_name_that_is_taken_meanwhile_is_not_moved_into(endpoint, tmp_path):
+    """Kodi's data stays where it is, what is in the way too, and no copy is left."""
+    place = make_kodi(endpoint, count=3)
+    tv = endpoint.open()
+    kodi = find_kodi(tv)
+    back_up(tv, kodi, tmp_path / "k.tar")
+    plan = plan_restore(tv, kodi, tmp_path / "k.tar")
+    aside = endpoint.place(plan.aside)
+    aside.mkdir()
+    before = tree(place)
+    with pytest.raises(RefusedError, match="exists") as caught:
+        restore(tv, plan)
+    assert caught.value.code == "restore-failed"
+    assert tree(place) == before
+    assert list(aside.iterdir()) == []
+    assert sorted(p.name for p in place.parent.iterdir()) == [".kodi", aside.name]
+
+
+def test_a_backup_that_cannot_move_in_gives_its_place_back(endpoint, tmp_path):
+    """The second rename fails: the former data is under its own name again."""
+    place = make_kodi(endpoint, count=3)
+    tv = endpoint.open()
+    kodi = find_kodi(tv)
+    back_up(tv, kodi, tmp_path / "k.tar")
+    plan = plan_restore(tv, kodi, tmp_path / "k.tar")
+    origin = replace(plan.manifest.origin, folder="/sdcard/.another")
+    before = tree(place)
+    with pytest.raises(RefusedError):
+        restore(tv, replace(plan, manifest=replace(plan.manifest, origin=origin)))
+    assert tree(place) == before
+    assert [p.name for p in place.parent.iterdir()] == [".kodi"]
+
+
+def test_what_a_killed_restore_left_goes_with_the_next(endpoint, tmp_path):
+    """Its incomplete copy may be as large as the data."""
+    place = make_kodi(endpoint, count=3)
+    tv = endpoint.open()
+    kodi = find_kodi(tv)
+    back_up(tv, kodi, tmp_path / "k.tar")
+    left = place.parent / ".labkit-restore-20260101-000000"
+    (left / ".kodi/userdata").mkdir(parents=True)
+    (left / ".kodi/userdata/half.xml").write_text("half")
+    plan = plan_restore(tv, kodi, tmp_path / "k.tar")
+    assert [path.rpartition("/")[2] for path in plan.leftovers] == [left.name]
+    aside = endpoint.place(restore(tv, plan).aside)
+    assert sorted(p.name for p in place.parent.iterdir()) == [".kodi", aside.name]
+
+
+def test_a_restore_cut_off_between_its_renames_can_be_repeated(endpoint, tmp_path):
+    """The former data is found and named; a backup says where it is instead of "never started"."""
+    place = make_kodi(endpoint, count=3)
+    tv = endpoint.open()
+    back_up(tv, find_kodi(tv), tmp_path / "k.tar")
+    before = tree(place)
+    aside = place.with_name(".kodi.labkit-20260101-000000")
+    place.rename(aside)
+    kodi = find_kodi(tv)
+    assert kodi.former.rpartition("/")[2] == aside.name
+    with pytest.raises(UnmetError, match=aside.name) as caught:
+        back_up(tv, kodi, tmp_path / "again.tar")
+    assert caught.value.code == "kodi-restore-cut-off"
+    done = restore(tv, plan_restore(tv, kodi, tmp_path / "k.tar"))
+    assert endpoint.place(done.aside) == aside
+    assert tree(aside) == before
+    assert (place / "userdata/Настройки.xml").is_file()
 
 
 def test_another_major_version_is_refused(endpoint, tmp_path):

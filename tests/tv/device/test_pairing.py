@@ -158,6 +158,16 @@ def test_the_owner_of_a_server_is_found(adb_server):
     assert foreign_owner(adb_server.port) is None
 
 
+def test_the_doctor_judges_the_adb_that_is_set(adb_server, tmp_path):
+    """One that is set is used, however old; a newer one beside it helps nobody."""
+    old = AdbProgram(tmp_path / "adb", "29.0.6")
+    server = AdbServer(old, port=adb_server.port)
+    checks = {check.name: check for check in examine(server, None, home=tmp_path)}
+    assert checks["adb"].found.startswith(f"29.0.6 ({old.path}); also")
+    assert not checks["pairing"].ok
+    assert "ADBUTILS_ADB_PATH" in checks["pairing"].fix
+
+
 def test_a_system_without_user_ids_has_no_foreign_servers(adb_server, monkeypatch, tmp_path):
     """Windows lacks `os.getuid`: the doctor finishes there, and finds the server in order."""
     import os

@@ -9,9 +9,9 @@ import typer
 
 from labkit.cli.frame import Result, current_output
 from labkit.cli.gopro import show
-from labkit.cli.gopro.finding import number_of_seconds
 from labkit.cli.gopro.stopping import ending_by_term
 from labkit.cli.gopro.tool import gopro
+from labkit.cli.options import number_of_seconds
 
 
 @gopro.command(

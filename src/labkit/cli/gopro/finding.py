@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from labkit.cli.frame import current_output
+from labkit.cli.options import number_of_seconds
 
 if TYPE_CHECKING:
     from labkit.gopro import Address, Camera
@@ -20,7 +21,6 @@ __all__ = [
     "Usb",
     "Wait",
     "find_camera",
-    "number_of_seconds",
 ]
 
 Host = Annotated[
@@ -43,17 +43,6 @@ Dialect = Annotated[
     Literal["open-gopro", "legacy", "fusion", "html"] | None,
     typer.Option(help="Speak this dialect only; each is tried by default."),
 ]
-
-
-# Systems count such times in 32 bits of milliseconds.
-_LONGEST_S = 1e6
-
-
-def number_of_seconds(seconds: float | None) -> float | None:
-    """Refuse `nan` and `inf`, which Python reads as numbers, and what no system can wait for."""
-    if seconds is not None and not seconds <= _LONGEST_S:  # false for `nan`
-        raise typer.BadParameter(f"it is no number of seconds up to {_LONGEST_S:g}")
-    return seconds
 
 
 Wait = Annotated[

@@ -12,7 +12,7 @@ from labkit.cli.frame import Result, current_output
 from labkit.cli.options import DryRun, Yes
 from labkit.cli.output import Output, format_bytes
 from labkit.cli.tv import tv
-from labkit.cli.tv.chosen import TvOption, chosen_tv
+from labkit.cli.tv.chosen import PathWord, TvOption, chosen_tv
 from labkit.errors import RefusedError
 
 Package = Annotated[str, typer.Argument(help="The app's id, for instance org.xbmc.kodi.")]
@@ -121,7 +121,13 @@ def save(
     package: Package,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="By default PACKAGE.apks."),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="By default PACKAGE.apks.",
+            click_type=PathWord(path_type=Path),
+        ),
     ] = None,
     tv: TvOption = None,
 ) -> Result:

@@ -9,9 +9,11 @@ import typer
 from typer.models import TyperPath
 
 from labkit.cli.frame import current_output
+from labkit.cli.options import number_of_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from os import PathLike
     from pathlib import Path
 
     from labkit.tv.adb import AdbServer
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Apps",
+    "PathWord",
     "TvOption",
     "WaitOption",
     "adb_server",
@@ -29,6 +32,21 @@ __all__ = [
     "given_apps",
     "known_tvs",
 ]
+
+
+class PathWord(TyperPath):
+    """A path that is not empty, as an unset variable of a script is: `""` is no folder."""
+
+    def coerce_path_result(self, value: str | PathLike[str]) -> str | bytes | PathLike[str]:
+        """Return the path.
+
+        Raises:
+            BadParameter: It is empty.
+        """
+        if value == "":
+            raise typer.BadParameter("it is empty")
+        return super().coerce_path_result(value)
+
 
 TvOption = Annotated[
     str | None,
@@ -42,7 +60,11 @@ TvOption = Annotated[
 WaitOption = Annotated[
     float,
     typer.Option(
-        "--wait", metavar="SECONDS", min=0, help="How long to wait for the TV to allow it."
+        "--wait",
+        metavar="SECONDS",
+        min=0,
+        callback=number_of_seconds,
+        help="How long to wait for the TV to allow it.",
     ),
 ]
 
@@ -52,7 +74,7 @@ Apps = Annotated[
         metavar="APP...",
         help="APKs, bundles, folders or https URLs.",
         # Shells complete paths, and an address stays as it was typed.
-        click_type=TyperPath(path_type=str),
+        click_type=PathWord(path_type=str),
     ),
 ]
 

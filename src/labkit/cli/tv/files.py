@@ -13,7 +13,7 @@ from labkit.cli.frame import Result, current_output
 from labkit.cli.options import DryRun, Yes
 from labkit.cli.output import Output, format_bytes
 from labkit.cli.tv import tv
-from labkit.cli.tv.chosen import TvOption, chosen_tv
+from labkit.cli.tv.chosen import PathWord, TvOption, chosen_tv
 from labkit.errors import ExitCode, PartialError, RefusedError, UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ def push(
     if len(paths) < 2:  # noqa: PLR2004 - a source and a destination
         raise UsageError("the destination is missing", hint="labkit tv push SRC... DEST")
     *sources, destination = paths
+    if "" in sources:
+        raise UsageError("one of the files has an empty name", code="empty-path")
     require_device_path(destination)
     device = chosen_tv(tv)
     plan = plan_push(device, [Path(source) for source in sources], destination)
@@ -52,7 +54,10 @@ def push(
 @tv.command("labkit tv pull /sdcard/DCIM backup", "labkit tv pull /sdcard/kodi.log .")
 def pull(
     source: Annotated[str, typer.Argument(help="An absolute path on the TV.")],
-    destination: Annotated[Path, typer.Argument(help="A folder here, or a new name.")],
+    destination: Annotated[
+        Path,
+        typer.Argument(help="A folder here, or a new name.", click_type=PathWord(path_type=Path)),
+    ],
     tv: TvOption = None,
     yes: Yes = False,
     dry_run: DryRun = False,

@@ -25,7 +25,9 @@ from labkit.cli.tv.chosen import (
 from labkit.errors import ExitCode, LabkitError, RefusedError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
+    from labkit.tv.apps import App
     from labkit.tv.device import Tv
+    from labkit.tv.facts import DeviceFacts
     from labkit.tv.install import Installed, InstallPlan
 
 
@@ -34,7 +36,6 @@ class _Done:
     """An app that was installed, and what was done beside."""
 
     app: Installed
-    replaced: bool
     data_files: int
     started: bool
 
@@ -45,6 +46,15 @@ class _Report:
 
     installed: list[_Done] = field(default_factory=list)
     failed: list[tuple[str, str, LabkitError]] = field(default_factory=list)
+
+    def missed(self, device: Tv, apps: Sequence[App], error: LabkitError) -> None:
+        """Take down that none of the apps got to a TV."""
+        self.failed += [(app.package, device.name, error) for app in apps]
+
+    @property
+    def errors(self) -> list[LabkitError]:
+        """Why something failed, each reason once."""
+        return list(dict.fromkeys(error for _, _, error in self.failed))
 
 
 @tv.command(
@@ -75,39 +85,85 @@ def install(
 
     Data on the TV is never lost unasked.
     """
-    from labkit.tv.install import InstallOptions, facts_for_install, plan_install
+    from labkit.tv.install import InstallOptions, plan_install
 
     if tv is not None and all_tvs:
         raise UsageError("--tv and --all exclude each other")
     output = current_output()
     options = InstallOptions(replace=replace, downgrade=downgrade)
+    report = _Report()
     with given_apps(app) as apps:
-        plans: list[tuple[Tv, InstallPlan]] = []
-        for device in _all_tvs() if all_tvs else [chosen_tv(tv, wait_s=wait)]:
-            facts = facts_for_install(device, apps, wait_s=wait, progress=output.progress)
-            plans += [(device, plan_install(each, facts, options)) for each in apps]
+        devices = _all_tvs(apps, report) if all_tvs else [chosen_tv(tv, wait_s=wait)]
+        plans = [
+            (device, plan_install(each, facts, options))
+            for device, facts in _facts(devices, apps, report, wait_s=wait)
+            for each in apps
+        ]
+        if report.failed and not all_tvs:
+            raise report.failed[0][2]
         for device, plan in plans:
             for problem in plan.check.problems:
                 if problem.severity == "warning":
                     output.warning(f"{device.name}: {problem.message}")
         if dry_run:
-            return _planned(plans)
+            return _planned(plans, report)
         _confirm_losses(plans, yes=yes)
-        return _result(_carry_out(plans, launch=launch))
+        try:
+            _carry_out(plans, report, launch=launch)
+        except KeyboardInterrupt:
+            for done in report.installed:
+                output.message(_sentence(done))
+            raise
+        return _result(report)
 
 
-def _all_tvs() -> list[Tv]:
+def _all_tvs(apps: Sequence[App], report: _Report) -> list[Tv]:
+    """Return the TVs that take commands; the others that adb holds are reported."""
     from labkit.tv.connection import READY
     from labkit.tv.device import Tv
+    from labkit.tv.faults import state_error
 
     server = adb_server()
     names = {each.address: each.name for each in known_tvs()}
-    ready = [device for device in server.devices() if device.state == READY]
-    if not ready:
+    listed = server.devices()
+    if not listed:
         raise UnreachableError(
             "no TV is connected", hint="`labkit tv connect ADDRESS` connects one", code="no_devices"
         )
-    return [Tv(server, device.serial, names.get(device.serial)) for device in ready]
+    ready = []
+    for device in listed:
+        tv = Tv(server, device.serial, names.get(device.serial))
+        if device.state == READY:
+            ready.append(tv)
+        else:
+            report.missed(tv, apps, state_error(device.state, tv.name))
+    return ready
+
+
+def _facts(
+    devices: Sequence[Tv], apps: Sequence[App], report: _Report, *, wait_s: float
+) -> list[tuple[Tv, DeviceFacts]]:
+    """Ask all TVs at once; one that does not answer is reported, and keeps no other waiting."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from labkit.tv.install import facts_for_install
+
+    progress = current_output().progress
+
+    def ask(device: Tv) -> DeviceFacts | LabkitError:
+        try:
+            return facts_for_install(device, apps, wait_s=wait_s, progress=progress)
+        except LabkitError as error:
+            return error
+
+    found = []
+    with ThreadPoolExecutor(max_workers=len(devices) or 1) as pool:
+        for device, answer in zip(devices, pool.map(ask, devices), strict=True):
+            if isinstance(answer, LabkitError):
+                report.missed(device, apps, answer)
+            else:
+                found.append((device, answer))
+    return found
 
 
 def _confirm_losses(plans: Sequence[tuple[Tv, InstallPlan]], *, yes: bool) -> None:
@@ -119,20 +175,22 @@ def _confirm_losses(plans: Sequence[tuple[Tv, InstallPlan]], *, yes: bool) -> No
         raise RefusedError("not confirmed, nothing was changed", code="not-confirmed")
 
 
-def _carry_out(plans: Sequence[tuple[Tv, InstallPlan]], *, launch: bool) -> _Report:
+def _carry_out(plans: Sequence[tuple[Tv, InstallPlan]], report: _Report, *, launch: bool) -> None:
     """Install on all TVs at once, the apps of one TV one after the other."""
     from concurrent.futures import ThreadPoolExecutor
 
-    progress = current_output().progress
+    from labkit.cli.tv.interruption import Interruptible
+
+    progress = Interruptible(current_output().progress)
     by_tv: dict[str, list[tuple[Tv, InstallPlan]]] = {}
     for device, plan in plans:
         by_tv.setdefault(device.serial, []).append((device, plan))
-    report = _Report()
 
     def work(queue: list[tuple[Tv, InstallPlan]]) -> None:
         from labkit.tv.install import install
 
         for device, plan in queue:
+            progress.check()
             try:
                 app = install(device, plan, progress=progress)
             except LabkitError as error:
@@ -140,14 +198,13 @@ def _carry_out(plans: Sequence[tuple[Tv, InstallPlan]], *, launch: bool) -> _Rep
                 continue
             failure = _start(device, plan.package) if launch else None
             started = launch and failure is None
-            done = _Done(app, plan.uninstalls, len(plan.app.expansions), started)
+            done = _Done(app, len(plan.app.expansions), started)
             report.installed.append(done)
             if failure is not None:
                 report.failed.append((plan.package, device.name, failure))
 
-    with ThreadPoolExecutor(max_workers=len(by_tv)) as pool:
+    with ThreadPoolExecutor(max_workers=len(by_tv) or 1) as pool, progress:
         list(pool.map(work, by_tv.values()))
-    return report
 
 
 def _start(device: Tv, package: str) -> LabkitError | None:
@@ -161,7 +218,7 @@ def _start(device: Tv, package: str) -> LabkitError | None:
     return None
 
 
-def _planned(plans: Sequence[tuple[Tv, InstallPlan]]) -> Result:
+def _planned(plans: Sequence[tuple[Tv, InstallPlan]], report: _Report) -> Result:
     rows = [
         {
             "package": plan.package,
@@ -174,7 +231,8 @@ def _planned(plans: Sequence[tuple[Tv, InstallPlan]]) -> Result:
         }
         for device, plan in plans
     ]
-    errors = tuple(error for _, plan in plans if (error := _blocking_error(plan)))
+    blocking = (error for _, plan in plans if (error := _blocking_error(plan)))
+    errors = (*report.errors, *blocking)
     code = errors[0].exit_code if errors else ExitCode.OK
 
     def show(out: Output) -> None:
@@ -185,7 +243,8 @@ def _planned(plans: Sequence[tuple[Tv, InstallPlan]]) -> Result:
                 size = format_bytes(plan.size_bytes)
                 out.line(f"would {first}install {plan.package} on {device.name}: {parts} ({size})")
 
-    return Result({"planned": rows, "installed": [], "failed": []}, show, code, errors)
+    data = {"planned": rows, "installed": [], "failed": _failed(report)}
+    return Result(data, show, code, errors)
 
 
 def _blocking_error(plan: InstallPlan) -> LabkitError | None:
@@ -205,30 +264,44 @@ def _result(report: _Report) -> Result:
                 "tv": done.app.tv,
                 "size_bytes": done.app.size_bytes,
                 "elapsed_s": round(done.app.elapsed_s, 3),
-                "replaced": done.replaced,
+                "replaced": done.app.replaced,
                 "data_files": done.data_files,
                 "started": done.started,
             }
             for done in report.installed
         ],
-        "failed": [
-            {
-                "package": package,
-                "tv": name,
-                "code": error.code,
-                "message": error.message,
-                "hint": error.hint,
-            }
-            for package, name, error in report.failed
-        ],
+        "failed": _failed(report),
     }
 
     def show(out: Output) -> None:
         for done in report.installed:
             out.line(_sentence(done))
 
-    errors = [error for _, _, error in report.failed]
-    return Result(data, show, _exit_code(report), errors)
+    return Result(data, show, _exit_code(report), report.errors)
+
+
+def _failed(report: _Report) -> list[dict[str, str | None]]:
+    return [
+        {
+            "package": package,
+            "tv": name,
+            "code": error.code,
+            "message": error.message,
+            "hint": error.hint,
+            **_former_app(error),
+        }
+        for package, name, error in report.failed
+    ]
+
+
+def _former_app(error: LabkitError) -> dict[str, str | None]:
+    """Say what became of an app that was to be replaced."""
+    from labkit.tv.replacing import ReplaceError
+
+    if not isinstance(error, ReplaceError):
+        return {"former_app": None, "former_app_copy": None}
+    copy = str(error.archive) if error.archive else None
+    return {"former_app": error.former, "former_app_copy": copy}
 
 
 def _sentence(done: _Done) -> str:
@@ -238,7 +311,7 @@ def _sentence(done: _Done) -> str:
     ]
     if done.data_files:
         parts.append(f"{done.data_files} data files copied")
-    if done.replaced:
+    if done.app.replaced:
         parts.append("the former app and its data removed")
     if done.started:
         parts.append("started")

@@ -14,11 +14,17 @@ from labkit.cli.frame import Result, current_output
 from labkit.cli.options import DryRun, Yes
 from labkit.cli.output import Output, format_bytes
 from labkit.cli.tv import tv
-from labkit.cli.tv.chosen import TvOption, chosen_tv
+from labkit.cli.tv.chosen import PathWord, TvOption, chosen_tv
 from labkit.errors import ExitCode, PartialError, RefusedError
 
 kodi = tv.group("kodi", "Back Kodi up and restore it.")
 
+ArchiveArgument = Annotated[
+    Path,
+    typer.Argument(
+        help="An archive of `labkit tv kodi backup`.", click_type=PathWord(path_type=Path)
+    ),
+]
 PackageOption = Annotated[
     str | None,
     typer.Option("--package", metavar="ID", help="A fork of Kodi; by default what is installed."),
@@ -28,7 +34,11 @@ PackageOption = Annotated[
 @kodi.command("labkit tv kodi backup", "labkit tv kodi backup kodi.tar.gz --thumbnails")
 def backup(
     file: Annotated[
-        Path | None, typer.Argument(help="The archive; compressed if it ends with .gz.")
+        Path | None,
+        typer.Argument(
+            help="The archive; compressed if it ends with .gz.",
+            click_type=PathWord(path_type=Path),
+        ),
     ] = None,
     thumbnails: Annotated[
         bool, typer.Option("--thumbnails", help="Take the thumbnails too; Kodi can remake them.")
@@ -72,7 +82,7 @@ def _default_name(name: str) -> str:
 
 @kodi.command("labkit tv kodi restore kodi.tar --yes")
 def restore(
-    file: Annotated[Path, typer.Argument(help="An archive of `labkit tv kodi backup`.")],
+    file: ArchiveArgument,
     package: PackageOption = None,
     tv: TvOption = None,
     yes: Yes = False,
@@ -92,23 +102,26 @@ def restore(
         "bytes": plan.manifest.size_bytes,
         "folder": plan.kodi.folder,
         "moved_aside": plan.aside,
+        "leftovers": plan.leftovers,
         "warnings": plan.warnings,
     }
     what = f"{len(plan.manifest.files)} files to {plan.kodi.folder} on {device.name}"
+    if plan.kodi.former:
+        output.warning(f"a restore was cut off before; the former data stays in {plan.aside}")
     if dry_run:
-        text = f"would restore {what}; what is there would move to {plan.aside}"
+        text = f"would restore {what}; the data before it would be in {plan.aside}"
         return Result({**data, "done": False}, lambda out: out.line(text))
-    question = f"restore {what}? What is there now moves to {plan.aside}"
+    question = f"restore {what}? The data before it will be in {plan.aside}"
     if not output.confirm(question, yes=yes):
         raise RefusedError("not confirmed, nothing was changed", code="not-confirmed")
     restore(device, plan, progress=output.progress)
-    text = f"restored {what}; what was there is now {plan.aside}; Kodi was stopped for it"
+    text = f"restored {what}; the data before it is in {plan.aside}; Kodi was stopped for it"
     return Result({**data, "done": True}, lambda out: out.line(text))
 
 
 @kodi.command("labkit tv kodi list kodi.tar", name="list")
 def list_archive(
-    file: Annotated[Path, typer.Argument(help="An archive of `labkit tv kodi backup`.")],
+    file: ArchiveArgument,
     verify: Annotated[
         bool, typer.Option("--verify", help="Compare every file with its sum.")
     ] = False,

@@ -22,7 +22,7 @@ from labkit.tv.catalogue.tv_failures import (
     UNINSTALL,
 )
 
-__all__ = ["CATALOGUE", "CLASS_EXIT_CODES", "Detail", "Entry", "FailureClass"]
+__all__ = ["CATALOGUE", "CLASS_EXIT_CODES", "DATA_LOSS", "Detail", "Entry", "FailureClass"]
 
 CATALOGUE: tuple[Entry, ...] = (
     *DATA_LOSS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labkit.tv.catalogue.entry import Entry
+from labkit.tv.catalogue.entry import Detail, Entry
 
 __all__ = ["CONNECTION", "LOCAL"]
 
@@ -84,6 +84,13 @@ CONNECTION: tuple[Entry, ...] = (
         "nothing answers at this address",
         _DEBUGGING,
         patterns=(r"(?:Connection|Operation) timed out", r"\(10060\)"),
+        details=(
+            Detail(
+                r"no answer within the time limit",
+                "no answer comes over the connection: the TV hangs, or went off the network",
+                "restart the TV if it does not react, then `labkit tv connect ADDRESS`",
+            ),
+        ),
     ),
     Entry(
         "no_route",
@@ -209,8 +216,7 @@ LOCAL: tuple[Entry, ...] = (
         "lost",
         "unreachable",
         "the connection to the TV was cut",
-        "connect again; nothing was installed unless the last step had begun, "
-        "and `labkit tv apps` tells",
+        "connect again and repeat what was cut off; `labkit tv list` shows the TV's state",
         patterns=(
             r"couldn't read from device",
             r"failed to read copy response",
