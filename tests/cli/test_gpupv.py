@@ -174,3 +174,16 @@ def test_documented_commands_work(run, here, page):
         if "diff" in line:
             (here / "new.toml").write_bytes((here / "gpupv.toml").read_bytes())
         assert run(*shlex.split(line)).code == ExitCode.OK, line
+
+
+def test_check_of_another_versions_set_gives_no_verdict(run, here):
+    """Its hashes may have been made anew with the edit: 4, not 0; a problem is still a problem."""
+    assert run("gpupv", "plan", *QUICK, "-o", "set").code == ExitCode.OK
+    manifest = here / "set/manifest.json"
+    manifest.write_bytes(manifest.read_bytes().replace(b'"labkit": "', b'"labkit": "0.0.'))
+    result = run("gpupv", "check", "set", "--json")
+    assert result.code == ExitCode.UNMET
+    assert result.document["data"]["problems"] == []
+    assert "0.0." in result.document["errors"][0]["message"]
+    (here / "set/10-Apply.ps1").write_text("Get-VM")
+    assert run("gpupv", "check", "set").code == ExitCode.NO

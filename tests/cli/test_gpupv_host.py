@@ -221,10 +221,32 @@ def test_doctor_needs_one_file(run, arguments):
     assert run("gpupv", "doctor", *arguments).code == ExitCode.USAGE
 
 
+@pytest.mark.parametrize("facts", [{"gpus": None, "machines": None}])
+@pytest.mark.parametrize("plan", [False, True])
+def test_doctor_without_facts_gives_no_verdict(run, host_file, tmp_path, facts, plan):
+    """Nothing was examined, so nothing found says nothing: an input is missing."""
+    spec = tmp_path / "g.toml"
+    spec.write_text(f"[[gpu]]\npath = '{PATH}'\n[[vm]]\nname = 'x'\nvhdx = 'D:\\x.vhdx'\n", "utf-8")
+    more = ("--plan", str(spec)) if plan else ()
+    result = run("gpupv", "doctor", host_file(**facts), *more, "--json")
+    assert result.code == ExitCode.UNMET
+    assert not result.document["ok"]
+    assert "machines" in result.document["errors"][0]["message"]
+
+
+def test_plan_is_not_compared_with_half_a_host(run, host_file, tmp_path):
+    """Its machines are not to be found where none are listed."""
+    spec = tmp_path / "g.toml"
+    spec.write_text(f"[[gpu]]\npath = '{PATH}'\n[[vm]]\nname = 'x'\nvhdx = 'D:\\x.vhdx'\n", "utf-8")
+    half = host_file(machines=None)
+    assert run("gpupv", "doctor", half).code == ExitCode.OK
+    assert run("gpupv", "doctor", half, "--plan", str(spec)).code == ExitCode.UNMET
+
+
 def test_lint(run, tmp_path):
     """A finding shows the line, what is wrong, and the right form."""
     path = tmp_path / "x.ps1"
-    path.write_text("Set-VM x -AutomaticStopAction TurnOff\n", "utf-8")
+    path.write_text("Set-VM x -AutomaticStopAction TurnOff # no checkpoints\n", "utf-8")
     result = run("gpupv", "lint", str(path))
 
     assert result.code == ExitCode.NO

@@ -385,8 +385,47 @@ def test_saved_state_is_obeyed_only_from_a_folder_of_the_administrators(scripts)
 def test_disk_is_known_before_anything_else_of_the_mount_is_looked_at(scripts):
     """So that each later failure dismounts it."""
     body = scripts["20-Sync-Drivers.ps1"]["Mount-GuestVolume"]
-    assert in_order(body, "= Mount-VHD", "$volume.Disk = ", "$mounted.Path) -ne", "Dismount-Guest")
-    assert in_order(body, "Dismount-Guest", "catch {", "Add-Note", "throw $cause")
+    assert in_order(body, "= Mount-VHD", "$Volume.Disk = ", "$mounted.Path) -ne")
+
+
+@pytest.mark.parametrize(
+    ("name", "caller", "work"),
+    [
+        ("20-Sync-Drivers.ps1", "Sync-GuestDriver", "Invoke-GuestCopy"),
+        ("90-Rollback.ps1", "Remove-GuestDriver", "Undo-DriverCopy"),
+    ],
+)
+def test_disk_is_dismounted_also_where_the_mount_was_cut(scripts, name, caller, work):
+    """Ctrl-C runs `finally` only; so the mount itself stands within the caller's `try`."""
+    own = scripts[name]
+    order = ("Get-OfflineVolume", "try {", "Mount-GuestVolume", work, "finally {", "Dismount-Guest")
+    assert in_order(own[caller], *order)
+    assert "Dismount-Guest" not in own["Mount-GuestVolume"]
+    assert sum("Mount-GuestVolume -" in body for body in own.values()) == 1
+
+
+def test_disk_whose_number_ctrl_c_withheld_is_found_by_its_path(scripts):
+    """Mount-VHD may attach it and not return; one that it refused is somebody else's."""
+    own = scripts["20-Sync-Drivers.ps1"]
+    mount = own["Mount-GuestVolume"]
+    begin = ("Confirm-OfflineDisk", "$Volume.Mounting = $true", "= Mount-VHD")
+    assert in_order(mount, *begin, "catch {", "$Volume.Mounting = $false", "throw", ".Disk = ")
+    find = own["Get-MountedDisk"]
+    assert in_order(find, "return $Volume.Disk", "if (-not $Volume.Mounting) { return }", "Get-VHD")
+    assert in_order(own["Dismount-GuestVolume"], "finally {", "Get-MountedDisk", "Dismount-VHD")
+
+
+def test_dismount_that_fails_hides_no_error_before_it(scripts):
+    """It is a problem of its own; after a change, a problem is no longer one found in time."""
+    own = scripts["20-Sync-Drivers.ps1"]
+    assert in_order(own["Dismount-GuestVolume"], "Dismount-VHD", "catch {", "Add-Problem")
+    assert "throw" not in own["Dismount-GuestVolume"]
+    for name, functions_of in scripts.items():
+        if "Get-ReportExitCode" in functions_of:
+            body = functions_of["Get-ReportExitCode"]
+            assert in_order(body, "$script:Problems.Count", "$script:Changed.Count -gt 0", "1"), (
+                name
+            )
 
 
 def test_space_for_the_copy_is_looked_at_before_each_copy(scripts):
@@ -394,3 +433,88 @@ def test_space_for_the_copy_is_looked_at_before_each_copy(scripts):
     own = scripts["20-Sync-Drivers.ps1"]
     assert in_order(own["Invoke-GuestCopy"], "Confirm-FreeSpace", "Copy-WantedFile", "Undo-Driver")
     assert "Action -eq 'copy') { $size += $fact.Size }" in own["Confirm-FreeSpace"]
+
+
+def test_identical_file_that_no_run_copied_is_not_claimed(scripts):
+    """Not of the package either: another tool put it there, and the rollback leaves it."""
+    own = scripts["20-Sync-Drivers.ps1"]
+    body = own["Get-PlannedEntry"]
+    assert "if ($Verdict.Action -ne 'copy' -and -not $Verdict.Ours) { return }" in body
+    assert "'package'" not in body
+    cut = own["Invoke-GuestCopy"]
+    assert in_order(cut, "Get-PlannedEntry", "Save-DriverManifest", "Copy-WantedFile")
+
+
+def test_adapters_of_a_card_are_counted_as_they_will_be(scripts):
+    """Those of other machines, and one of each machine of the plan that names the card."""
+    own = scripts["01-Preflight.ps1"]
+    assert in_order(own["Confirm-Machine"], "Resolve-PlanGpu", "$Users[$gpu.Name]")
+    body = own["Confirm-GpuUser"]
+    order = ("Get-VM", "Test-PlannedMachine", "Select-AdapterOfGpu", "$Users[$path]", "-gt 32")
+    assert in_order(body, *order)
+    assert in_order(own["Invoke-Preflight"], "Confirm-Machine", "Confirm-GpuUser")
+    same = own["Test-PlannedMachine"]
+    assert in_order(same, "$machine.Id", "$VM.Name -ceq $machine.Name")
+
+
+def test_renamed_machine_is_not_taken_for_one_that_is_gone(scripts):
+    """Its saved state has the old name and the id of a machine that exists."""
+    own = scripts["90-Rollback.ps1"]
+    body = own["Confirm-MachineGone"]
+    order = ("$Machine.Id", "return", "*.state.json", "-cne $Machine.Name", '-eq "$($state.Id)"')
+    assert in_order(body, *order, "Add-Problem", "GPV-VM-NOT-FOUND")
+    loop = own["Invoke-OfflineRollback"]
+    assert in_order(loop, "-MayBeGone", "Confirm-MachineGone", "continue", "$script:Problems.Count")
+
+
+def test_settings_are_compared_with_the_machine_after_its_base_moved(scripts):
+    """Set-VM on an older copy of the machine might write the old base back."""
+    body = scripts["10-Apply.ps1"]["Invoke-MachineChange"]
+    assert in_order(body, "Set-GapBase", "$VM = Get-VM -Id $VM.Id", "Set-PlanSetting")
+    back = scripts["90-Rollback.ps1"]["Invoke-OfflineRollback"]
+    assert in_order(back, "Reset-GapBase", "$item.VM = Get-VM -Id", "Reset-MachineSetting")
+
+
+def test_guest_whose_hibernation_cannot_be_read_is_not_written_to(scripts):
+    """Direct is the way for it."""
+    body = scripts["20-Sync-Drivers.ps1"]["Confirm-GuestShutdown"]
+    assert in_order(body, "OpenRead", "catch {", "throw", "GPV-VHD-HIBERNATED", "Direct", "'HIBR'")
+    assert "Add-Note" not in body
+
+
+def test_backup_of_a_package_file_has_hardly_a_longer_path_than_the_file(scripts):
+    """The mount folder, HostDriverStore and a driver's own folders come near 260 characters."""
+    own = scripts["20-Sync-Drivers.ps1"]
+    body = own["Get-BackupName"]
+    assert in_order(body, 'Get-GuestFolder)\\"', "StartsWith", ".Substring(", "labkit-backup")
+    for name in ("Compare-GuestFile", "Get-BackupPath"):
+        assert "Get-BackupName" in own[name]
+        assert "labkit-backup" not in own[name]
+
+
+def test_damaged_manifest_in_the_guest_carries_no_mark(scripts):
+    """Neither the next copy nor a rollback may stop at it for good."""
+    for name in ("20-Sync-Drivers.ps1", "90-Rollback.ps1"):
+        own = scripts[name]
+        assert "Get-GuestMark" in own["Read-TrustedManifest"]
+        mark = own["Get-GuestMark"]
+        assert in_order(mark, "try {", "ConvertFrom-Json", "catch {", "Add-Note", "return ''")
+    body = scripts["30-Verify-Guest.ps1"]["Confirm-DriverFile"]
+    assert in_order(body, "try {", "ConvertFrom-Json", "catch {", "Add-Problem", "return")
+
+
+def test_inventory_writes_over_nothing_but_an_inventory():
+    """Another file under that name stays."""
+    text = (BODIES / "00-Inventory.ps1").read_text(encoding="ascii")
+    assert in_order(text, "Confirm-Target -Path $target", "WriteAllText($target")
+    body = text_of(functions(parse(text))["Confirm-Target"].node)
+    assert in_order(body, "Exists($Path)", "labkit-gpupv-host/1", "throw")
+
+
+def test_missing_disk_file_is_told_once(scripts):
+    """Where the machine has the plan's disk, that its file is gone; else that it has it not."""
+    own = scripts["01-Preflight.ps1"]
+    body = own["Confirm-Machine"]
+    assert in_order(
+        body, "$known = $script:Problems.Count", "Confirm-MachineDisk", "Confirm-DiskFree"
+    )

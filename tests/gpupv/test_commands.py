@@ -41,7 +41,7 @@ CMDLETS = {
     "Get-PnpDeviceProperty": "InstanceId KeyName",
     "Get-Service": "Name",
     "Get-VHD": "Path",
-    "Get-VM": "",
+    "Get-VM": "Id",
     "Get-VMDvdDrive": "VM",
     "Get-VMFirmware": "VM",
     "Get-VMGpuPartitionAdapter": "VM",

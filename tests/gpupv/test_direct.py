@@ -138,7 +138,8 @@ def test_locked_volume_is_named_as_such():
 def test_base_is_moved_only_where_the_plan_asks_and_back_by_the_rollback(scripts):
     """Before the space that begins at it is set; its old value is saved before the first change."""
     change = functions(scripts["10-Apply.ps1"])["Invoke-MachineChange"]
-    assert "if ($null -ne $Machine.HighMmioBaseMb) { Set-GapBase" in change
+    guard = change.index("if ($null -ne $Machine.HighMmioBaseMb) {")
+    assert guard < change.index("Set-GapBase") < change.index("}", guard)
     assert change.index("Set-GapBase") < change.index("Set-PlanSetting")
     move = functions(scripts["10-Apply.ps1"])["Set-GapBase"]
     assert move.index("ShouldProcess") < move.index("Save-GapBase") < move.index("Update-Gap")

@@ -336,3 +336,18 @@ def test_every_fact_may_be_missing():
     for fact in fields(Host):
         if fact.name != "loose_adapters":
             codes(replace(HOST, **{fact.name: None}))
+
+
+@pytest.mark.parametrize(("others", "crowded"), [(31, False), (32, True)])
+def test_adapters_of_a_card_are_counted_with_those_of_the_plan(others, crowded):
+    """A card carries 32; the machine of the plan may have its own already."""
+    more = tuple(replace(MACHINE, name=f"m{n}") for n in range(others))
+    spec = Spec.from_table(
+        {
+            "gpu": [{"path": PATH}],
+            "vm": [{"name": "Gaming", "vhdx": "D:\\gaming.vhdx", "memory": "8GiB"}],
+        }
+    )
+    for own in ((), (ADAPTER,)):
+        host = replace(HOST, machines=(replace(MACHINE, adapters=own), *more))
+        assert ("GPV-GPU-COUNT" in codes(host, spec)) == crowded

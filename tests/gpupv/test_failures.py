@@ -276,3 +276,19 @@ def test_switches_that_a_fix_names_are_parameters(project):
     assert "-Transport Direct" in text
     assert "'Direct'" in sync
     assert "$Transport" in sync
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        (
+            "The upper MMIO region (0x0) is above the supported physical address range. "
+            "Make sure that the upper MMIO region is below 0x0."
+        ),
+        "The memory value assigned ('0' MB) is not properly aligned.",
+    ],
+)
+def test_number_that_says_nothing_gives_no_advice(text):
+    """A zero is no limit and no size."""
+    for found in recognise(text):
+        assert found.advice is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.errors import InputError
+from labkit.gpupv import lint
 from labkit.gpupv.failures import load_failures
 from labkit.gpupv.lint import lint_guide, lint_script
 from labkit.gpupv.lint_rules import RULES
@@ -20,7 +22,7 @@ You need NVIDIA Turing or newer, AMD RX 5000 or newer.
 1. Disable Secure Boot, otherwise the ISO is not detected.
 
 ```powershell
-Set-VM -Name gaming -AutomaticStopAction TurnOff
+Set-VM -Name gaming -AutomaticStopAction TurnOff  # no automatic checkpoints
 Set-VMVideo gaming -ResolutionType Default -HorizontalResolution 2560 -VerticalResolution 1440
 Set-VMFirmware -VMName gaming -EnableSecureBoot Off
 .\$env:USERPROFILE\Downloads\New-GPUPDriverPackage.ps1
@@ -152,7 +154,10 @@ def test_own_scripts(project):
     ("script", "code"),
     [
         ("set-vm x -automaticstopaction 'save'", "GPV-SAVE-BLOCKED"),
-        ("Set-VM -VMName x `\n  -AutomaticStopAction `\n  TurnOff", "GPV-SCRIPT-STOPACTION"),
+        (
+            "# No checkpoints\nSet-VM -VMName x `\n  -AutomaticStopAction `\n  TurnOff",
+            "GPV-SCRIPT-STOPACTION",
+        ),
         (
             "Set-VMFirmware x -SecureBootTemplate MicrosoftUEFICertificateAuthority",
             "GPV-SCRIPT-SECUREBOOT",
@@ -181,7 +186,10 @@ def test_own_scripts(project):
         ("Set-VM x -CheckpointType Standard", "GPV-AUTO-CHECKPOINTS"),
         ("Set-VMProcessor -VMName Gam* -Count 4", "GPV-VM-AMBIGUOUS"),
         ("Set-VM x -HighMemoryMappedIoSpace 512GB", "GPV-MMIO-RANGE"),
-        ("Set-VM x -AutomaticStopAction TurnOff", "GPV-SCRIPT-STOPACTION"),
+        (
+            "Set-VM x -AutomaticStopAction TurnOff # instead of a snapshot",
+            "GPV-SCRIPT-STOPACTION",
+        ),
         ("powershell.exe -File New-GPUPVirtualMachine.ps1", "GPV-SCRIPT-DEFINES-ONLY"),
         (
             "iwr https://example.invalid/New-GPUPDriverPackage.ps1 -OutFile a -Filter 'NVIDIA'",
@@ -210,6 +218,8 @@ def test_bad_lines(script, code):
         "Set-VM x -HighMemoryMappedIoSpace 32768MB",
         "Set-VMGpuPartitionAdapter x -MinPartitionVRAM 1 -MinPartitionEncode 1",
         "Set-VM x -AutomaticCheckpointsEnabled $false -AutomaticStopAction TurnOff",
+        "Set-VM x -AutomaticStopAction TurnOff",
+        "Set-VM x -AutomaticStopAction TurnOff\nGet-VM x | Checkpoint-VM",
         "(Get-Volume -FileSystemLabel DATA).DriveLetter",
         "Add-VMGpuPartitionAdapter -VM $vm -InstancePath $path",
         "Add-VMGpuPartitionAdapter @arguments",
@@ -275,3 +285,30 @@ def test_any_bytes_are_read_or_refused(content):
         lint_script(content)
     with suppress(InputError):
         lint_guide(content)
+
+
+def test_no_pattern_scans_to_the_end_of_a_line_from_each_start():
+    """A gap without a bound makes a line of a megabyte take minutes; comments do end at the end."""
+    own = [value for value in vars(lint).values() if isinstance(value, re.Pattern)]
+    rules = [p for r in RULES for p in (r.pattern, r.unless, r.where, r.beside) if p]
+    for pattern in [*own, *rules]:
+        if r"\Z" not in pattern.pattern:
+            assert not re.search(r"(?<!\\)(\.|\[\^[^]]*\])[*+]", pattern.pattern), pattern.pattern
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "Start-VM x; Set-VM x -Foo 1; Set-VM x -LowMemoryMappedIoSpace 1GB",
+        "Start-VM x\nSet-VM x -Foo 1; Set-VM x -GuestControlledCacheTypes $true",
+    ],
+)
+def test_setting_that_needs_the_machine_off_is_found_behind_another(script):
+    """On a line with several calls, too; the order within one line is not looked at."""
+    assert codes(script) == (["GPV-SCRIPT-STATE"] if "\n" in script else [])
+
+
+@pytest.mark.parametrize("words", ["Set-VM -Foo 1; ", "expand", "GPUPDriverPackage", "nv", "nv_a"])
+def test_long_line_of_a_rules_own_words_is_answered(words):
+    """Such a line once took minutes; nothing in it is bad advice."""
+    assert codes(words * (200_000 // len(words))) == []

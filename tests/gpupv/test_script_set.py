@@ -314,3 +314,25 @@ def test_tests_above_know_every_key_of_the_plan_block(table):
         "ProcessorCount", "LowMmioBytes", "HighMmioBytes", "HighMmioBaseMb", "StopAction",
         "Width", "Height", "ResolutionType", "GuestUser", "Create",
     }  # fmt: skip
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("name", ["10-Apply.ps1", "manifest.json"])
+def test_pipe_in_the_place_of_a_file_is_not_waited_for(folder, name):
+    """Nobody may ever write to it."""
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    if name == "manifest.json":
+        with pytest.raises(InputError, match="no regular file"):
+            check_set(folder)
+    else:
+        assert found(folder) == {name: "cannot be read: it is no regular file"}
+
+
+def test_what_is_no_file_is_not_called_edited(folder, table):
+    """A folder or a link in the place of a script."""
+    script = folder / "10-Apply.ps1"
+    script.unlink()
+    script.mkdir()
+    with pytest.raises(RefusedError, match="no regular file"):
+        write_set(plan_scripts(Spec.from_table(table())), folder)

@@ -371,3 +371,15 @@ def test_accepted_name_round_trips_through_a_whole_plan(name):
         return
     text = plan_scripts(spec)["10-Apply.ps1"]
     assert read_data(text, "Plan")["Machines"][0]["Name"] == name
+
+
+def test_resolution_type_without_a_resolution_is_a_problem(table):
+    """It would be dropped, and 40-Display would do nothing."""
+    with pytest.raises(SpecError, match="needs `resolution`"):
+        Spec.from_table(table(resolution_type="Single"))
+
+
+@pytest.mark.parametrize("text", ["AUTO", "Auto"])
+def test_auto_in_any_case_of_letters(table, text):
+    """As the other words."""
+    assert Spec.from_table(table(gpu={"path": text})).gpus[0].path is None

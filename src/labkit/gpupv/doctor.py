@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from labkit.gpupv.settings import MachineValues
     from labkit.gpupv.spec import Spec, VirtualMachine
 
-__all__ = ["Finding", "diagnose_host"]
+__all__ = ["Finding", "diagnose_host", "missing_facts"]
 
 _MIB = 2**20
 _FIRST_BUILD = 17134
@@ -76,10 +76,22 @@ def diagnose_host(host: Host, spec: Spec | None = None) -> tuple[Finding, ...]:
             findings += map(_if_it_is_meant, _machine_findings(host, machine, planned=False))
     for adapter in host.loose_adapters:
         findings += _adapter_findings(host, adapter, adapter.machine_name or "adapter")
-    findings += _crowd_findings(host)
+    findings += _crowd_findings(host, spec)
     if spec is not None:
         findings += _plan_findings(host, spec)
     return tuple(sorted(findings, key=lambda finding: _SEVERITIES.index(finding.severity)))
+
+
+def missing_facts(host: Host, spec: Spec | None = None) -> tuple[str, ...]:
+    """Name the lists without which a diagnosis that finds nothing says nothing.
+
+    One of them is enough to look at; a plan is compared with both.
+    """
+    known = {"gpus": host.gpus is not None, "machines": host.machines is not None}
+    if host.loose_adapters:
+        known["machines"] = True
+    missing = tuple(name for name, is_known in known.items() if not is_known)
+    return missing if spec is not None or len(missing) == len(known) else ()
 
 
 def _finding(
@@ -161,13 +173,26 @@ def _one_gpu_findings(gpu: HostGpu) -> Iterator[Finding]:
         yield _finding("GPV-TRUE-PARTITION", subject, "the path has no \\GPUPARAV suffix")
 
 
-def _crowd_findings(host: Host) -> Iterator[Finding]:
-    """Count the adapters of each card over all virtual machines."""
-    machines = [adapter for machine in host.machines or () for adapter in machine.adapters or ()]
-    users = Counter(a.path.upper() for a in [*machines, *host.loose_adapters] if a.path)
-    for path, count in users.items():
+def _crowd_findings(host: Host, spec: Spec | None) -> Iterator[Finding]:
+    """Count the adapters of each card over all virtual machines: as it is, or with a plan."""
+    planned = spec.machines if spec else ()
+    paths = [adapter.path for adapter in host.loose_adapters]
+    for machine in host.machines or ():
+        if not any(_is_planned(machine, wanted) for wanted in planned):
+            paths += [adapter.path for adapter in machine.adapters or ()]
+    if spec is not None:
+        auto = _only_card(host)
+        paths += [spec.gpu(key).path or auto for wanted in planned for key in wanted.gpus]
+    for path, count in Counter(path.upper() for path in paths if path).items():
         if count > _MAX_ADAPTERS:
-            yield _finding("GPV-GPU-COUNT", path, f"{count} adapters point to this GPU")
+            verb = "point" if spec is None else "would point"
+            yield _finding("GPV-GPU-COUNT", path, f"{count} adapters {verb} to this GPU")
+
+
+def _only_card(host: Host) -> str | None:
+    """Return the path that `auto` stands for, where the host has one card."""
+    paths = [gpu.path.text for gpu in host.gpus or () if gpu.path]
+    return paths[0] if len(paths) == 1 else None
 
 
 # -- virtual machines
@@ -353,8 +378,7 @@ def _adapter_differences(
     """Compare the adapters; `auto` is the card of a host that has one."""
     if machine.adapters is None:
         return
-    only = [gpu.path.text for gpu in host.gpus or () if gpu.path]
-    auto = only[0] if len(only) == 1 else None
+    auto = _only_card(host)
     paths = [spec.gpu(key).path or auto for key in planned.gpus]
     wanted = [path for path in paths if path is not None]
     present = [adapter.path for adapter in machine.adapters if adapter.path]

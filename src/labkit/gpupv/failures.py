@@ -200,6 +200,8 @@ def _read_mmio_range(failure: Failure, compact: str) -> Recognition | None:
     if match is None:
         return None
     rejected = RejectedRange(top=int(match[1], 16), limit=int(match[2], 16))
+    if rejected.limit == 0:
+        return None
     numbers = {"top": rejected.top, "limit": rejected.limit, "max_size_mb": rejected.max_size_mb}
     if rejected.physical_bits is not None:
         numbers["physical_bits"] = rejected.physical_bits
@@ -222,6 +224,8 @@ def _read_memory_alignment(failure: Failure, compact: str) -> Recognition | None
     if match is None:
         return None
     size_mb = int(match[1])
+    if size_mb == 0:
+        return None
     aligned_mb = size_mb + size_mb % 2
     return Recognition(
         failure,

@@ -247,8 +247,9 @@ def _prose_matches(rule: Rule, paragraph: _Line) -> Iterator[LintFinding]:
             yield _finding(rule.code, line, rule.message, rule.instead)
 
 
+_SETS = re.compile(r"\bSet-VM\b", re.IGNORECASE)
 _NEEDS_OFF = re.compile(
-    r"\bSet-VM\b.*-(GuestControlledCacheTypes|(Low|High)MemoryMappedIoSpace)\b", re.IGNORECASE
+    r"-(GuestControlledCacheTypes|(Low|High)MemoryMappedIoSpace)\b", re.IGNORECASE
 )
 _STARTS = re.compile(r"\bStart-VM\b", re.IGNORECASE)
 _STOPS = re.compile(r"\bStop-VM\b", re.IGNORECASE)
@@ -259,7 +260,7 @@ def _wrong_order(lines: list[_Line]) -> Iterator[LintFinding]:
     """Follow whether the machine is off or running, as far as the lines tell."""
     running: bool | None = None
     for line in lines:
-        if _NEEDS_OFF.search(line.text):
+        if _needs_off(line.text):
             if running:
                 message = "the machine runs by now, and these settings need it off"
                 yield _state_finding(line, message)
@@ -270,6 +271,12 @@ def _wrong_order(lines: list[_Line]) -> Iterator[LintFinding]:
             running = True
         elif _STOPS.search(line.text):
             running = False
+
+
+def _needs_off(text: str) -> bool:
+    """Two searches: one pattern for both would try each `Set-VM` to the end of the line."""
+    setter = _SETS.search(text)
+    return setter is not None and _NEEDS_OFF.search(text, setter.end()) is not None
 
 
 def _state_finding(line: _Line, message: str) -> LintFinding:

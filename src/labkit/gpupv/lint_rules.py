@@ -51,6 +51,8 @@ RULES = (
         "this is what happens to the machine when the host shuts down, no checkpoint switch",
         f"{_CHECKPOINTS} -AutomaticStopAction ShutDown",
         unless=_re(r"-AutomaticCheckpointsEnabled\b|-CheckpointType\b"),
+        # By itself it is a choice; cmdlets such as Checkpoint-VM do not speak of the switch.
+        where=_re(r"(?<![\w-])(check-?points?|snapshots?)\b(?!-)"),
     ),
     Rule(
         "GPV-AUTO-CHECKPOINTS",
@@ -157,8 +159,8 @@ RULES = (
     Rule(
         "GPV-SCRIPT-UNPACK",
         _re(
-            r"(GPUPDriverPackage[^\s'\"]*\.zip.{0,400}(C:|\$env:windir|\$env:SystemRoot)\\?(Windows)?)"
-            r"|((unzip|extract|expand)\w*.{0,400}GPUPDriverPackage)"
+            r"(GPUPDriverPackage[^\s'\"]{0,200}\.zip.{0,400}(C:|\$env:windir|\$env:SystemRoot)\\?(Windows)?)"
+            r"|(\b(unzip|extract|expand)\w{0,10}\b.{0,400}GPUPDriverPackage)"
         ),
         "the archive has a top folder, so its files land in C:\\Windows\\GPUPDriverPackage",
         "copy the contents of that folder into C:\\Windows of the guest",
@@ -274,7 +276,7 @@ RULES = (
     ),
     Rule(
         "GPV-SCRIPT-GLOB",
-        _re(r"\b(nv_?\w*|u0\w*|iigd_\w*)\.?(inf)?\w*\*"),
+        _re(r"\b(nv|u0|iigd_)\w*(\.\w*)?\*"),
         "old packages have the same name, other cards other names",
         "find the one folder by the card's Plug and Play id",
     ),

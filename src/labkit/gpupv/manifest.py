@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from dataclasses import dataclass
@@ -14,13 +15,24 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["HOST_FILE", "LOCK_FILE", "Manifest", "is_leftover", "read_manifest"]
+__all__ = [
+    "HOST_FILE",
+    "LOCK_FILE",
+    "NO_FILE",
+    "Manifest",
+    "is_leftover",
+    "read_manifest",
+    "read_regular",
+]
 
 HOST_FILE = "host.json"
 """What 00-Inventory writes beside the scripts; the one other file that a set's folder holds."""
 
 LOCK_FILE = ".labkit-lock"
 """What holds the lock of a folder on Windows, which locks files only."""
+
+NO_FILE = "it is no regular file"
+"""Said of a folder, a pipe or the like."""
 
 _LEFTOVER = re.compile(r"\.labkit-(?:lock|[a-z0-9_]{8})")
 
@@ -48,7 +60,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_bytes())
+        manifest = json.loads(read_regular(path))
     except OSError as error:
         raise InputError(
             f"{folder} holds no script set: cannot read {MANIFEST}: {error.strerror}",
@@ -63,6 +75,17 @@ def read_manifest(folder: Path) -> Manifest:
     if odd := [name for name in files if not re.fullmatch(r"[\w-][\w.-]*", name)]:
         raise InputError(f"{path} names a file outside the set: {odd[0]!a}")
     return Manifest(str(values.get("labkit")), plan_hash, files)
+
+
+def read_regular(path: Path) -> bytes:
+    """Read a file; a named pipe in its place is not waited for.
+
+    Raises:
+        OSError: It cannot be read, or is something else than a file.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, NO_FILE, str(path))
+    return path.read_bytes()
 
 
 def is_leftover(path: Path) -> bool:

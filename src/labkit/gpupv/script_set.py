@@ -184,14 +184,19 @@ def _own_files(folder: Path) -> list[Path]:
             hint="name an empty or a new folder with -o",
             code="foreign-files",
         )
-    edited = foreign[0].name in recorded
     raise RefusedError(
-        f"{foreign[0]} was edited since it was generated; it would be lost"
-        if edited
-        else f"{foreign[0]} does not belong to the script set in that folder",
+        f"{foreign[0]} {_why_foreign(foreign[0], recorded)}",
         hint=f"see `labkit gpupv check {folder}`, or name another folder with -o",
         code="edited-set",
     )
+
+
+def _why_foreign(path: Path, recorded: Mapping[str, str]) -> str:
+    if path.name not in recorded:
+        return "does not belong to the script set in that folder"
+    if path.is_symlink() or not path.is_file():
+        return "stands in the place of a script and is no regular file"
+    return "was edited since it was generated; it would be lost"
 
 
 def _recorded_files(folder: Path, entries: list[Path]) -> Mapping[str, str]:

@@ -19,7 +19,7 @@ from labkit.gpupv.assembly import (
     script_text,
 )
 from labkit.gpupv.literals import literal
-from labkit.gpupv.manifest import HOST_FILE, is_leftover, read_manifest
+from labkit.gpupv.manifest import HOST_FILE, is_leftover, read_manifest, read_regular
 from labkit.gpupv.tokenizer import ScriptError, brackets_match, read_data
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def check_set(folder: Path) -> SetCheck:
     contents: dict[str, bytes] = {}
     for name in (*manifest.files, MANIFEST):
         try:
-            contents[name] = (folder / name).read_bytes()
+            contents[name] = read_regular(folder / name)
         except OSError as error:
             problems.append(FileProblem(name, f"cannot be read: {error.strerror}"))
     compared = manifest.version == __version__

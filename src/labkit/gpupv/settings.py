@@ -251,12 +251,6 @@ def _machine_warnings(
     name = f"VM {show_text(machine.name)}"
     cards: list[Gpu] = [spec.gpu(key) for key in machine.gpus]
     yield from _memory_warnings(spec, machine, name)
-    if machine.vhdx.startswith("\\\\?\\"):
-        yield PlanWarning(
-            "GPV-VM-DISK",
-            f"{name}: vhdx begins with \\\\?\\; the scripts look for that very text among the "
-            "machine's disks, so write the path as Get-VMHardDiskDrive shows it",
-        )
     if machine.percent and any(map(_is_paravirtual, cards)):
         yield PlanWarning(
             "GPV-PERCENT-ADVISORY",

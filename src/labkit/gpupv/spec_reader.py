@@ -177,6 +177,9 @@ class _Reader:
             self._problem((*place, "name"), "is missing")
         machine["gpus"] = self._cards(item, place, cards)
         self._check_base(machine, (*place, "mmio_base"))
+        if "resolution_type" in item and "resolution" not in item:
+            message = "needs `resolution`; without it the console's size is not set at all"
+            self._problem((*place, "resolution_type"), message)
         return machine
 
     def _check_base(self, machine: Values, where: KeyPath) -> None:

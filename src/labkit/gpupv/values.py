@@ -165,8 +165,8 @@ def instance_path(text: str) -> str:
     """Check a GPU's instance path, or `auto` for the host's only card."""
     from labkit.gpupv.instance_path import InstancePathError, parse_instance_path
 
-    if text == "auto":
-        return text
+    if text.lower() == "auto":
+        return "auto"
     try:
         found = parse_instance_path(text)
     except InstancePathError as error:

@@ -10,7 +10,7 @@ import typer
 
 from labkit.cli.frame import Result
 from labkit.cli.gpupv.tool import gpupv as tool
-from labkit.errors import ExitCode
+from labkit.errors import ExitCode, UnmetError
 
 if TYPE_CHECKING:
     from labkit.cli.output import Output
@@ -31,11 +31,6 @@ def check(
             place = problem.path if problem.line is None else f"{problem.path}:{problem.line}"
             out.line(f"{out.style(place, 'bad')}: {problem.message}")
         count = f"{len(report.files)} files"
-        if not report.compared:
-            out.warning(
-                f"the set was made by labkit {report.version}; this is {__version__}, which can "
-                "compare it with the hashes in its own manifest only: to be sure, write it anew"
-            )
         if report.problems:
             number = len(report.problems)
             out.line(f"{count}, {number} problem{'' if number == 1 else 's'}")
@@ -51,4 +46,11 @@ def check(
         "labkit_version": report.version,
         "compared": report.compared,
     }
-    return Result(data, text, ExitCode.NO if report.problems else ExitCode.OK)
+    if report.problems or report.compared:
+        return Result(data, text, ExitCode.NO if report.problems else ExitCode.OK)
+    unsure = UnmetError(
+        f"the set was made by labkit {report.version}; this is {__version__}, which can compare it "
+        "with the hashes in its own manifest only",
+        hint="to be sure, write it anew with `labkit gpupv plan`",
+    )
+    return Result(data, text, ExitCode.UNMET, (unsure,))

@@ -12,7 +12,7 @@ from labkit.cli.frame import Result
 from labkit.cli.gpupv.files import MissingFileError, read_text
 from labkit.cli.gpupv.reading import problems_result, read_spec
 from labkit.cli.gpupv.tool import gpupv as tool
-from labkit.errors import ExitCode, UsageError
+from labkit.errors import ExitCode, UnmetError, UsageError
 
 if TYPE_CHECKING:
     from labkit.cli.output import Output, Style
@@ -48,7 +48,7 @@ def doctor(
     ] = None,
 ) -> Result:
     """Diagnose a host from host.json or from pasted output."""
-    from labkit.gpupv.doctor import diagnose_host
+    from labkit.gpupv.doctor import diagnose_host, missing_facts
     from labkit.gpupv.host import read_host, read_listing
     from labkit.gpupv.spec import SpecError
 
@@ -72,9 +72,15 @@ def doctor(
         "machines": [_machine_fields(machine) for machine in host.machines or ()],
         "findings": [asdict(finding) for finding in findings],
     }
+    if not problems and (missing := missing_facts(host, spec)):
+        unmet = UnmetError(
+            f"no verdict: the facts of the host hold no {' and no '.join(missing)}",
+            hint="run 00-Inventory.ps1 again, with Hyper-V installed and its service running",
+        )
+        return Result(data, lambda out: _show(out, host, findings), ExitCode.UNMET, (unmet,))
     return Result(
         data,
-        lambda out: _show(out, host, findings),
+        lambda out: _show(out, host, findings, judged=True),
         ExitCode.NO if problems else ExitCode.OK,
     )
 
@@ -116,7 +122,7 @@ def _examined(machine: Machine) -> str:
     return f"{state}, {count or 'no'} GPU adapter{'' if count == 1 else 's'}"
 
 
-def _show(out: Output, host: Host, findings: tuple[Finding, ...]) -> None:
+def _show(out: Output, host: Host, findings: tuple[Finding, ...], *, judged: bool = False) -> None:
     for gpu in host.gpus or ():
         kind = ""
         if gpu.path:
@@ -131,5 +137,5 @@ def _show(out: Output, host: Host, findings: tuple[Finding, ...]) -> None:
         label = out.style(finding.severity, _STYLES[finding.severity])
         out.line(f"{label}: {finding.subject}: {finding.message} ({finding.code})")
         out.line(f"  fix: {finding.fix}")
-    if not findings:
+    if judged and not findings:
         out.line(out.style("nothing found", "good"))

@@ -10,7 +10,8 @@ writes, so there is nothing to undo. The file holds names of machines and paths 
 Exit codes: 0 written, 1 failed.
 
 .PARAMETER Path
-Where to write; host.json in the present folder unless given.
+Where to write; host.json in the present folder unless given. Written over is
+only what an earlier run wrote.
 
 .PARAMETER Json
 Writes the facts to the console instead of the file.
@@ -225,6 +226,14 @@ function Get-HostFact {
     $facts
 }
 
+function Confirm-Target {
+    # Written over is only what an earlier run wrote.
+    param([string]$Path)
+    if (-not [System.IO.File]::Exists($Path)) { return }
+    if ([System.IO.File]::ReadAllText($Path).Contains('labkit-gpupv-host/1')) { return }
+    throw "$Path is another file; name a new one with -Path"
+}
+
 $exitCode = 1
 try {
     # A 32-bit console sees another System32 and another registry.
@@ -236,6 +245,7 @@ try {
         Write-Output -InputObject $text
     } else {
         $target = $PSCmdlet.GetUnresolvedProviderPathFromPSPath($Path)
+        Confirm-Target -Path $target
         [System.IO.File]::WriteAllText($target, $text)
         Write-Information -MessageData "wrote $target" -InformationAction Continue
     }

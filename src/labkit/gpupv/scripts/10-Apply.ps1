@@ -198,7 +198,11 @@ function Invoke-MachineChange {
     if ($Machine.RemoveOtherAdapters) { Remove-OtherAdapter -VM $VM -Gpus $Gpus }
     Set-PlanMemory -VM $VM -Machine $Machine
     Set-PlanProcessor -VM $VM -Machine $Machine
-    if ($null -ne $Machine.HighMmioBaseMb) { Set-GapBase -VM $VM -Megabyte $Machine.HighMmioBaseMb }
+    if ($null -ne $Machine.HighMmioBaseMb) {
+        Set-GapBase -VM $VM -Megabyte $Machine.HighMmioBaseMb
+        # Anew: what Set-VM writes must not be from before the base moved.
+        $VM = Get-VM -Id $VM.Id
+    }
     Set-PlanSetting -VM $VM -Machine $Machine
     foreach ($gpu in $Gpus) {
         $values = @{}

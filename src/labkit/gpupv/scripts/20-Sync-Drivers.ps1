@@ -135,10 +135,10 @@ function Get-CopyPlan {
 }
 
 function Get-PlannedEntry {
-    # The manifest's entry of a file that is, or is to become, ours; nothing for others.
+    # The manifest's entry of a file that is, or is to become, ours; nothing for others. One that
+    # is as wanted, and that no run of ours has copied, is somebody else's: also in the package.
     param([hashtable]$Fact, [object]$Verdict)
-    $ours = [bool]$Verdict.Ours -or $Fact.Rule -eq 'package'
-    if ($Verdict.Action -eq 'keep' -or ($Verdict.Action -eq 'same' -and -not $ours)) { return }
+    if ($Verdict.Action -ne 'copy' -and -not $Verdict.Ours) { return }
     $before = ''
     if ($Verdict.Action -eq 'copy' -and $Verdict.Ours) { $before = "$($Verdict.Hash)" }
     [ordered]@{
@@ -294,8 +294,9 @@ function Sync-GuestDriver {
         Invoke-GuestCopy -Volume $Target.Volume -VM $vm -Packages $packages -Rules $rules
         return
     }
-    $volume = Mount-GuestVolume -Path $Target.Vhdx
+    $volume = Get-OfflineVolume -Path $Target.Vhdx
     try {
+        Mount-GuestVolume -Volume $volume
         Invoke-GuestCopy -Volume $volume -VM $vm -Packages $packages -Rules $rules
     } finally {
         Dismount-GuestVolume -Volume $volume

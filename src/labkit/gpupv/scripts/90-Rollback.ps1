@@ -237,8 +237,9 @@ function Remove-GuestDriver {
     if ($null -ne $Running) {
         Undo-DriverCopy -VM $VM -Volume $Running
     } else {
-        $volume = Mount-GuestVolume -Path $Vhdx
+        $volume = Get-OfflineVolume -Path $Vhdx
         try {
+            Mount-GuestVolume -Volume $volume
             Undo-DriverCopy -VM $VM -Volume $volume
         } finally {
             Dismount-GuestVolume -Volume $volume
@@ -275,10 +276,31 @@ function Complete-Rollback {
     }
 }
 
+function Confirm-MachineGone {
+    # One that was renamed is not gone: its saved state has the old name, and its id.
+    param([hashtable]$Machine)
+    if ($Machine.Id -or -not (Test-Path -LiteralPath $script:StateFolder)) { return }
+    $files = @(Get-ChildItem -LiteralPath $script:StateFolder -File | Where-Object -FilterScript {
+        $_.Name -like '*.state.json'
+    })
+    foreach ($file in $files) {
+        $state = Read-JsonFile -Path $file.FullName
+        if ("$($state.Name)" -cne $Machine.Name) { continue }
+        $renamed = @(Get-VM | Where-Object -FilterScript { "$($_.Id)" -eq "$($state.Id)" })
+        foreach ($vm in $renamed) {
+            $message = "it is named $($vm.Name) now: give id = '$($vm.Id)' in the plan"
+            Add-Problem -Code 'GPV-VM-NOT-FOUND' -Field $Machine.Name -Message $message
+        }
+    }
+}
+
 function Invoke-OfflineRollback {
     $ready = @(foreach ($machine in $Plan.Machines) {
         $vm = Find-PlanMachine -Machine $machine -MayBeGone
-        if ($null -eq $vm) { continue }
+        if ($null -eq $vm) {
+            Confirm-MachineGone -Machine $machine
+            continue
+        }
         Confirm-MachineOff -VM $vm
         Confirm-MachineDisk -VM $vm -Vhdx $machine.Vhdx
         $state = Read-JsonFile -Path (Get-StateFile -VM $vm)
@@ -289,6 +311,8 @@ function Invoke-OfflineRollback {
     foreach ($item in $ready) {
         $script:Declined = $false
         if (-not (Reset-GapBase -VM $item.VM)) { $script:Declined = $true }
+        # Anew: what Set-VM writes must not be from before the base moved.
+        $item.VM = Get-VM -Id $item.VM.Id
         if ($null -eq $item.State) {
             Add-Unchanged -Item $item.VM.Name -Setting 'settings' -Value 'no saved state'
         } else {

@@ -129,6 +129,8 @@ function Get-FailureExitCode {
 }
 
 function Get-ReportExitCode {
+    # 2 means that nothing was changed.
+    if ($script:Problems.Count -gt 0 -and $script:Changed.Count -gt 0) { return 1 }
     if ($script:Problems.Count -gt 0) { return 2 }
     if ($script:ManualSteps.Count -gt 0) { return 3 }
     return 0
@@ -499,15 +501,32 @@ function Confirm-DisplayClass {
     }
 }
 
+function Test-PlannedMachine {
+    param([object]$VM)
+    foreach ($machine in $Plan.Machines) {
+        if ($machine.Id) {
+            if ("$($VM.Id)" -eq $machine.Id) { return $true }
+        } elseif ($VM.Name -ceq $machine.Name) {
+            return $true
+        }
+    }
+    return $false
+}
+
 function Confirm-GpuUser {
-    # A card carries 32 adapters at most, those of other machines counted.
-    param([object]$Gpu, [object[]]$Adapters, [string]$Item)
-    $users = @($Adapters | Where-Object -FilterScript {
-        (Get-AdapterPath -Adapter $_) -eq $Gpu.Name
+    # A card carries 32 adapters at most: one of each machine of the plan that names it, and those
+    # of the other machines.
+    param([hashtable]$Users)
+    $others = @(foreach ($vm in @(Get-VM)) {
+        if (-not (Test-PlannedMachine -VM $vm)) { Get-VMGpuPartitionAdapter -VM $vm }
     })
-    if ($users.Count -gt 32) {
-        $message = "$($users.Count) adapters point to its card; 32 can"
-        Add-Problem -Code 'GPV-GPU-COUNT' -Field $Item -Message $message
+    foreach ($path in @($Users.Keys | Sort-Object)) {
+        $present = @(Select-AdapterOfGpu -Adapters $others -Path $path)
+        $count = $present.Count + $Users[$path]
+        if ($count -gt 32) {
+            $message = "with this plan $count adapters would point to the card $path; 32 can"
+            Add-Problem -Code 'GPV-GPU-COUNT' -Field 'host' -Message $message
+        }
     }
 }
 
@@ -637,19 +656,22 @@ function Confirm-NewMachine {
 }
 
 function Confirm-Machine {
-    param([hashtable]$Machine, [object[]]$Adapters)
+    # Counts in $Users what the plan adds to each card.
+    param([hashtable]$Machine, [hashtable]$Users)
     $gpus = @(Resolve-PlanGpu -Machine $Machine)
     foreach ($gpu in $gpus) {
         Confirm-DisplayClass -Gpu $gpu -Machine $Machine
-        Confirm-GpuUser -Gpu $gpu -Adapters $Adapters -Item $Machine.Name
+        $Users[$gpu.Name] = 1 + $Users[$gpu.Name]
     }
     if ($null -ne $Machine.Create -and -not (Confirm-NewMachine -Machine $Machine)) { return }
     $vm = Find-PlanMachine -Machine $Machine
     if ($null -eq $vm) { return }
     Confirm-FinishedMachine -VM $vm
     Confirm-MachineOff -VM $vm
+    $known = $script:Problems.Count
     Confirm-MachineDisk -VM $vm -Vhdx $Machine.Vhdx
-    Confirm-DiskFree -VM $vm -Vhdx $Machine.Vhdx
+    # That the machine has not this disk is said already.
+    if ($script:Problems.Count -eq $known) { Confirm-DiskFree -VM $vm -Vhdx $Machine.Vhdx }
     Confirm-MachineKind -VM $vm
     Confirm-StaticMemory -VM $vm -Machine $Machine
     Confirm-MachineSetting -VM $vm -Machine $Machine
@@ -669,8 +691,9 @@ function Invoke-Preflight {
     }
     Confirm-Cmdlet
     Confirm-EqualCard
-    $adapters = @(foreach ($vm in @(Get-VM)) { Get-VMGpuPartitionAdapter -VM $vm })
-    foreach ($machine in $Plan.Machines) { Confirm-Machine -Machine $machine -Adapters $adapters }
+    $users = @{}
+    foreach ($machine in $Plan.Machines) { Confirm-Machine -Machine $machine -Users $users }
+    Confirm-GpuUser -Users $users
 }
 
 $exitCode = 1

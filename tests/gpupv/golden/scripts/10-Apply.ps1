@@ -154,6 +154,8 @@ function Get-FailureExitCode {
 }
 
 function Get-ReportExitCode {
+    # 2 means that nothing was changed.
+    if ($script:Problems.Count -gt 0 -and $script:Changed.Count -gt 0) { return 1 }
     if ($script:Problems.Count -gt 0) { return 2 }
     if ($script:ManualSteps.Count -gt 0) { return 3 }
     return 0
@@ -866,7 +868,11 @@ function Invoke-MachineChange {
     if ($Machine.RemoveOtherAdapters) { Remove-OtherAdapter -VM $VM -Gpus $Gpus }
     Set-PlanMemory -VM $VM -Machine $Machine
     Set-PlanProcessor -VM $VM -Machine $Machine
-    if ($null -ne $Machine.HighMmioBaseMb) { Set-GapBase -VM $VM -Megabyte $Machine.HighMmioBaseMb }
+    if ($null -ne $Machine.HighMmioBaseMb) {
+        Set-GapBase -VM $VM -Megabyte $Machine.HighMmioBaseMb
+        # Anew: what Set-VM writes must not be from before the base moved.
+        $VM = Get-VM -Id $VM.Id
+    }
     Set-PlanSetting -VM $VM -Machine $Machine
     foreach ($gpu in $Gpus) {
         $values = @{}

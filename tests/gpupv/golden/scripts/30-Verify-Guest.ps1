@@ -79,6 +79,8 @@ function Get-FailureExitCode {
 }
 
 function Get-ReportExitCode {
+    # 2 means that nothing was changed.
+    if ($script:Problems.Count -gt 0 -and $script:Changed.Count -gt 0) { return 1 }
     if ($script:Problems.Count -gt 0) { return 2 }
     if ($script:ManualSteps.Count -gt 0) { return 3 }
     return 0
@@ -146,9 +148,15 @@ function Confirm-DriverFile {
         Add-Problem -Code 'GPV-DRIVER-MISSING' -Field 'guest' -Message $message
         return
     }
-    $manifest = ConvertFrom-Json -InputObject ([System.IO.File]::ReadAllText($file))
+    try {
+        $files = @((ConvertFrom-Json -InputObject ([System.IO.File]::ReadAllText($file))).files)
+    } catch {
+        $message = "$file cannot be read ($_); run 20-Sync-Drivers.ps1 on the host"
+        Add-Problem -Code 'GPV-DRIVER-STALE' -Field 'guest' -Message $message
+        return
+    }
     $good = 0
-    foreach ($entry in @($manifest.files)) {
+    foreach ($entry in $files) {
         $path = Join-Path -Path "$env:SystemDrive\" -ChildPath $entry.path
         if (-not (Test-Path -LiteralPath $path -PathType Leaf)) {
             $message = "$($entry.path) is missing"

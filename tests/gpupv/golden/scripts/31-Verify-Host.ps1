@@ -140,6 +140,8 @@ function Get-FailureExitCode {
 }
 
 function Get-ReportExitCode {
+    # 2 means that nothing was changed.
+    if ($script:Problems.Count -gt 0 -and $script:Changed.Count -gt 0) { return 1 }
     if ($script:Problems.Count -gt 0) { return 2 }
     if ($script:ManualSteps.Count -gt 0) { return 3 }
     return 0

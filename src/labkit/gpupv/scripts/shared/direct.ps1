@@ -60,9 +60,9 @@ function Send-GuestFunction {
     param([System.Management.Automation.Runspaces.PSSession]$Session)
     $texts = @{}
     $names = 'Get-GuestFolder', 'Resolve-GuestPath', 'Get-FileVersion', 'Test-NewerFile',
-        'Compare-GuestFile', 'Get-BackupPath', 'Move-GuestFile', 'Get-AsidePath', 'Install-GuestFile',
-        'Restore-GuestFile', 'Clear-GuestFile', 'Clear-EmptyFolder', 'Clear-WorkFolder',
-        'Add-WorkFolder', 'Read-GuestText'
+        'Compare-GuestFile', 'Get-BackupName', 'Get-BackupPath', 'Move-GuestFile', 'Get-AsidePath',
+        'Install-GuestFile', 'Restore-GuestFile', 'Clear-GuestFile', 'Clear-EmptyFolder',
+        'Clear-WorkFolder', 'Add-WorkFolder', 'Read-GuestText'
     foreach ($name in $names) { $texts[$name] = (Get-Command -Name $name).Definition }
     $define = {
         param([hashtable]$Texts)

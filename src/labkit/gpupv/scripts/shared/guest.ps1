@@ -52,7 +52,7 @@ function Compare-GuestFile {
     param([string]$Root, [object[]]$Files)
     foreach ($file in $Files) {
         $target = Resolve-GuestPath -Root $Root -Relative $file.Path
-        $backup = "$(Get-GuestFolder -Name 'labkit-backup')\$($file.Path)"
+        $backup = Get-BackupName -Relative $file.Path
         if ($file.Backup) { $backup = $file.Backup }
         $saved = Resolve-GuestPath -Root $Root -Relative $backup
         $kept = Test-Path -LiteralPath $saved -PathType Leaf
@@ -75,10 +75,21 @@ function Compare-GuestFile {
     }
 }
 
+function Get-BackupName {
+    # What is in HostDriverStore already is named from there: the path of a driver's own file is
+    # long, and its backup's must not pass 260 characters where it does not.
+    param([string]$Relative)
+    $store = "$(Get-GuestFolder)\"
+    if ($Relative.StartsWith($store, [StringComparison]::OrdinalIgnoreCase)) {
+        $Relative = $Relative.Substring($store.Length)
+    }
+    "$(Get-GuestFolder -Name 'labkit-backup')\$Relative"
+}
+
 function Get-BackupPath {
     # A name that is free: what an earlier run has put aside is never overwritten.
     param([string]$Root, [string]$Relative)
-    $first = "$(Get-GuestFolder -Name 'labkit-backup')\$Relative"
+    $first = Get-BackupName -Relative $Relative
     $backup = $first
     $number = 1
     while (Test-Path -LiteralPath (Resolve-GuestPath -Root $Root -Relative $backup)) {

@@ -50,8 +50,20 @@ function Read-TrustedManifest {
     $arguments = @{ Relative = (Get-GuestManifest) }
     $text = "$(Invoke-GuestFunction -Volume $Volume -Name 'Read-GuestText' -Arguments $arguments)"
     if ($text -eq '') { return }
-    $mark = (ConvertFrom-Json -InputObject $text).PSObject.Properties['mark']
-    if ($null -ne $mark -and "$($mark.Value)" -eq "$($manifest.mark)") { $manifest }
+    if ((Get-GuestMark -Text $text -Item $VM.Name) -eq "$($manifest.mark)") { $manifest }
+}
+
+function Get-GuestMark {
+    # A manifest that is cut or overwritten carries none.
+    param([string]$Text, [string]$Item)
+    try {
+        "$((ConvertFrom-Json -InputObject $Text).mark)"
+    } catch {
+        $message = "the guest's $(Get-GuestManifest) cannot be read: what earlier runs copied counts"
+        $message += ' as the guest''s own, and stays'
+        Add-Note -Code 'GPV-DRIVER-STALE' -Field $Item -Message $message
+        return ''
+    }
 }
 
 function Undo-DriverFile {

@@ -69,44 +69,51 @@ function Confirm-OfflineDisk {
     if ($disks[0].ParentPath) { throw "GPV-VHD-AVHDX: $Path depends on $($disks[0].ParentPath)" }
 }
 
-function Mount-GuestVolume {
+function Get-OfflineVolume {
+    # What its caller knows before the mount, so as to undo what of it Ctrl-C leaves behind.
     param([string]$Path)
-    Confirm-OfflineDisk -Path $Path
+    @{
+        Path = $Path
+        Folder = ''
+        Mounting = $false
+        Disk = $null
+        Partition = $null
+        Free = [decimal]0
+        Session = $null
+    }
+}
+
+function Mount-GuestVolume {
+    # Within `try`: the caller's `finally` dismounts, however far this came.
+    param([hashtable]$Volume)
+    $path = $Volume.Path
+    Confirm-OfflineDisk -Path $path
     Protect-StateFolder
     # Short, since driver files have long paths of their own.
     $name = 'mount-' + [guid]::NewGuid().ToString('N').Substring(0, 8)
-    $folder = Join-Path -Path $script:StateFolder -ChildPath $name
-    [void][System.IO.Directory]::CreateDirectory($folder)
-    $volume = @{ Path = $Path; Folder = $folder; Disk = $null; Partition = $null }
-    $volume.Free = [decimal]0
-    $volume.Session = $null
+    $Volume.Folder = Join-Path -Path $script:StateFolder -ChildPath $name
+    [void][System.IO.Directory]::CreateDirectory($Volume.Folder)
+    $Volume.Mounting = $true
     try {
-        $mounted = Mount-VHD -Path $Path -NoDriveLetter -Passthru
-        $volume.Disk = $mounted.DiskNumber
-        if ((ConvertTo-PlainPath -Path $mounted.Path) -ne (ConvertTo-PlainPath -Path $Path)) {
-            throw "GPV-VHD-WRONG-PARTITION: $($mounted.Path) was mounted, not $Path"
-        }
-        Wait-DiskVolume -DiskNumber $volume.Disk
-        $partition = Find-WindowsPartition -DiskNumber $volume.Disk -Folder $folder
-        $place = @{ DiskNumber = $volume.Disk; PartitionNumber = $partition }
-        [void](Add-PartitionAccessPath @place -AccessPath $folder -ErrorAction Stop)
-        $volume.Partition = $partition
-        Confirm-GuestRoot -Folder $folder
-        Confirm-GuestShutdown -Folder $folder
-        $own = Get-Partition @place -ErrorAction Stop | Get-Volume -ErrorAction Stop
-        $volume.Free = [decimal]$own.SizeRemaining
-        $volume
+        $mounted = Mount-VHD -Path $path -NoDriveLetter -Passthru
     } catch {
-        # The first error is the cause, whatever becomes of the way back.
-        $cause = $_
-        try {
-            Dismount-GuestVolume -Volume $volume
-        } catch {
-            $message = "it is still mounted in $folder; Dismount-VHD frees it ($_)"
-            Add-Note -Code 'GPV-VHD-IN-USE' -Field $Path -Message $message
-        }
-        throw $cause
+        # Nothing was mounted here: who has it by now, keeps it.
+        $Volume.Mounting = $false
+        throw
     }
+    $Volume.Disk = $mounted.DiskNumber
+    if ((ConvertTo-PlainPath -Path $mounted.Path) -ne (ConvertTo-PlainPath -Path $path)) {
+        throw "GPV-VHD-WRONG-PARTITION: $($mounted.Path) was mounted, not $path"
+    }
+    Wait-DiskVolume -DiskNumber $Volume.Disk
+    $partition = Find-WindowsPartition -DiskNumber $Volume.Disk -Folder $Volume.Folder
+    $place = @{ DiskNumber = $Volume.Disk; PartitionNumber = $partition }
+    [void](Add-PartitionAccessPath @place -AccessPath $Volume.Folder -ErrorAction Stop)
+    $Volume.Partition = $partition
+    Confirm-GuestRoot -Folder $Volume.Folder
+    Confirm-GuestShutdown -Folder $Volume.Folder
+    $own = Get-Partition @place -ErrorAction Stop | Get-Volume -ErrorAction Stop
+    $Volume.Free = [decimal]$own.SizeRemaining
 }
 
 function Confirm-GuestRoot {
@@ -129,28 +136,45 @@ function Confirm-GuestShutdown {
     try {
         $stream = [System.IO.File]::OpenRead($file)
         try { [void]$stream.Read($bytes, 0, 4) } finally { $stream.Dispose() }
-    } catch [System.UnauthorizedAccessException] {
-        $message = 'whether the guest hibernates cannot be read; make sure that it was shut down'
-        Add-Note -Code 'GPV-VHD-HIBERNATED' -Field $Folder -Message $message
+    } catch {
+        $message = "whether the guest hibernates cannot be read ($_)"
+        throw "GPV-VHD-HIBERNATED: $message; use -Transport Direct, with the guest running"
     }
     if ([System.Text.Encoding]::ASCII.GetString($bytes) -eq 'HIBR') {
         throw 'GPV-VHD-HIBERNATED: the guest hibernates; start it, and run: shutdown /s /t 0'
     }
 }
 
-function Dismount-GuestVolume {
-    # Each step is tried whatever became of the one before; a disk must not stay mounted.
+function Get-MountedDisk {
+    # Ctrl-C can come after the disk is attached and before its number is here.
     param([hashtable]$Volume)
+    if ($null -ne $Volume.Disk) { return $Volume.Disk }
+    if (-not $Volume.Mounting) { return }
+    $disk = Get-VHD -Path $Volume.Path
+    if ($disk.Attached) { $disk.DiskNumber }
+}
+
+function Dismount-GuestVolume {
+    # Each step is tried whatever became of the one before; a disk must not stay mounted. A
+    # failure here is reported and no more: an error before it is the cause, and is to be told.
+    param([hashtable]$Volume)
+    if ($Volume.Folder -eq '') { return }
     try {
-        if ($null -ne $Volume.Partition) {
-            $place = @{ DiskNumber = $Volume.Disk; PartitionNumber = $Volume.Partition }
-            $quiet = @{ Confirm = $false; ErrorAction = 'Stop' }
-            [void](Remove-PartitionAccessPath @place -AccessPath $Volume.Folder @quiet)
+        try {
+            if ($null -ne $Volume.Partition) {
+                $place = @{ DiskNumber = $Volume.Disk; PartitionNumber = $Volume.Partition }
+                $quiet = @{ Confirm = $false; ErrorAction = 'Stop' }
+                [void](Remove-PartitionAccessPath @place -AccessPath $Volume.Folder @quiet)
+            }
+        } finally {
+            # By number: a path with brackets in it would be a wildcard.
+            $disk = Get-MountedDisk -Volume $Volume
+            if ($null -ne $disk) { Dismount-VHD -DiskNumber $disk -Confirm:$false }
         }
-    } finally {
-        # By number: a path with brackets in it would be a wildcard.
-        if ($null -ne $Volume.Disk) { Dismount-VHD -DiskNumber $Volume.Disk -Confirm:$false }
+        # Not recursive: a folder that is still a mount point is not emptied.
+        [System.IO.Directory]::Delete($Volume.Folder, $false)
+    } catch {
+        $message = "it may still be mounted in $($Volume.Folder); Dismount-VHD frees it ($_)"
+        Add-Problem -Code 'GPV-VHD-IN-USE' -Field $Volume.Path -Message $message
     }
-    # Not recursive: a folder that is still a mount point is not emptied.
-    [System.IO.Directory]::Delete($Volume.Folder, $false)
 }
