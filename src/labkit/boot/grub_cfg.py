@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import gc
 import re
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from labkit.boot.collector import collector_paused
 from labkit.boot.grub_machine import Machine, Surroundings
 from labkit.boot.grub_script import parse_script
 from labkit.boot.menu import UuidReference, searched_uuids
 from labkit.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from labkit.boot.bls import BlsEntry
     from labkit.boot.grub_machine import Assignment
@@ -98,7 +97,7 @@ def parse_grub_cfg(
             f"not a grub.cfg: it holds the control character {ord(match[0]):#04x}",
             code="grub-cfg-unreadable",
         )
-    with _collector_paused():
+    with collector_paused():
         script = parse_script(text)
         machine = Machine(Surroundings(environment_block, platform, bls_entries))
         entries = machine.run(script.statements)
@@ -111,21 +110,6 @@ def parse_grub_cfg(
             uses_bls=machine.uses_bls,
             syntax_error=script.problem,
         )
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Keep the cyclic garbage collector from visiting the growing syntax tree again and again.
-
-    It would double the time of a large file and find nothing: the tree has no cycles.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _sections(text: str) -> list[Section]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from labkit.boot.default_entry import resolve_default
 from labkit.boot.environment_place import unwritable_mount, unwritable_place
 from labkit.boot.findings import Confidence, Evidence, Severity
 from labkit.boot.remedies import quoted, settings_file, steps, update_steps
@@ -383,6 +382,8 @@ def chosen_once(facts: Facts) -> Iterator[Hit]:
     value = block.variables.get("next_entry") if block is not None else None
     if environment is None or block is None or not value:
         return
+    from labkit.boot.default_entry import resolve_default  # seldom needed, and slow to load
+
     cfg = facts.menu.cfg if facts.menu is not None else None
     place = unwritable_place(facts, cfg, block.variables)
     entry = cfg and resolve_default(cfg.entries, value, order=facts.distribution.order).entry

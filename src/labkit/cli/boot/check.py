@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from labkit.boot.collector import collector_paused
 from labkit.cli.boot.tool import boot, given_document
 from labkit.cli.frame import Result, current_output
 from labkit.errors import ExitCode, LabkitError, UnmetError, UsageError
@@ -82,7 +83,9 @@ def check(
     given = {name: path for name, path in files.items() if path is not None}
     if sum((root is not None, source is not None, bool(given))) > 1:
         raise UsageError("choose one of --root, --from and single inputs")
-    return _result(_diagnose(root, source, given), show_all=all_)
+    with collector_paused():
+        diagnosis = _diagnose(root, source, given)
+    return _result(diagnosis, show_all=all_)
 
 
 def _diagnose(root: Path | None, source: Path | None, files: Mapping[str, Path]) -> Diagnosis:
