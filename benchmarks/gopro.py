@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import random
 import re
 import shutil
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 LABKIT = (sys.executable, "-m", "labkit", "gopro")
 MIB = 1024 * 1024
-ROUNDS = 3
+ROUNDS = 5
 
 
 def main() -> None:
@@ -61,7 +63,7 @@ def one_large_file(folder: Path, size: int) -> None:
     path = "videos/DCIM/100GOPRO/GX010001.MP4"
     with civetweb(camera) as port:
         url = f"http://127.0.0.1:{port}/{path}"
-        times = fastest(
+        times = medians(
             lambda target: {
                 "labkit": pull_command(port, target),
                 "wget": ["wget", "-q", "-O", str(target / "f"), url],
@@ -91,7 +93,7 @@ def many_photos(folder: Path, count: int) -> None:
                 commands["rclone"] = ["rclone", "copy", "--http-url", url, ":http:", str(target)]
             return commands
 
-        times = fastest(runs, folder / "runs")
+        times = medians(runs, folder / "runs")
     ratio = times["wget -r"] / times["labkit"]
     beside = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in times.items())
     report(f"{count} photos of 100 kB, speed / wget -r's", f"{ratio:.2f}", ">= 1", beside)
@@ -197,20 +199,22 @@ def pull_command(port: int, target: Path) -> list[str]:
     return [*LABKIT, "pull", "--host", f"127.0.0.1:{port}", str(target)]
 
 
-def fastest(runs: Callable[[Path], dict[str, list[str]]], folder: Path) -> dict[str, float]:
-    """Run each command in turn, several rounds; the best time of each.
+def medians(runs: Callable[[Path], dict[str, list[str]]], folder: Path) -> dict[str, float]:
+    """Run each command in turn, several rounds; the median time of each.
 
-    Every run has a new folder, and nothing is deleted before all of them are done: ext4 makes
-    files slowly beside thousands that were just deleted, whoever makes them.
+    What the one before left for the disk is written first. Every run has a new folder, and nothing
+    is deleted before all of them are done: ext4 makes files slowly beside thousands that were just
+    deleted, whoever makes them.
     """
     times: dict[str, list[float]] = {}
     for turn in range(ROUNDS):
         for name in runs(folder):
             target = folder / f"{name}-{turn}"
             target.mkdir(parents=True)
+            os.sync()
             times.setdefault(name, []).append(timed(runs(target)[name]))
     shutil.rmtree(folder)
-    return {name: min(seconds) for name, seconds in times.items()}
+    return {name: statistics.median(seconds) for name, seconds in times.items()}
 
 
 def timed(command: Sequence[str]) -> float:
