@@ -66,7 +66,7 @@ PROGRAMS: Mapping[str, Program] = {
     for program in (
         Program(
             "adb",
-            "tv: talks to the TV",
+            "tv: an adb of your own; one comes with labkit (labkit tv doctor)",
             _linux("adb", "android-tools", "android-tools", "android-tools")
             | {"brew": "android-platform-tools", "winget": "Google.PlatformTools"},
             # The first line tells the protocol's version, the second the program's.

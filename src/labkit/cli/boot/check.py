@@ -65,8 +65,8 @@ def check(
     """Say what keeps a dual boot from booting.
 
     Reads this computer (with commands that only read), a mounted system, collected outputs, or
-    single ones. Ends with 0 if the boot chain looks healthy, 1 if something is wrong, and 4 if
-    the inputs allow no verdict.
+    single ones. Ends with 0 if the boot chain looks healthy, or nothing is wrong in what was
+    given; with 1 if something is wrong, and with 4 if the inputs allow no verdict.
     """
     files = {
         "os-prober": os_prober,
