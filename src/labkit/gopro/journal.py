@@ -132,7 +132,7 @@ class Entry:
 
         Folder pages know sizes and times roughly; an entry made from a JSON list still fits.
         """
-        return self._fits_size(file) and self._fits_time(file)
+        return self._fits_size(file) and self.has_time_of(file)
 
     def _fits_size(self, file: ListedFile) -> bool:
         known = self.listed_bytes if self.size_bytes is None else self.size_bytes
@@ -142,7 +142,8 @@ class Entry:
             return file.size in {known, self.listed_bytes}
         return file.size_range is None or file.size_range.holds(known)
 
-    def _fits_time(self, file: ListedFile) -> bool:
+    def has_time_of(self, file: ListedFile) -> bool:
+        """Tell whether this can be the entry of `file`, which may have grown since."""
         if self.created is None or file.created is None or self.created == file.created:
             return True
         to_the_minute = not (self.created % _MINUTE_S and file.created % _MINUTE_S)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum, unique
 from typing import TYPE_CHECKING
@@ -14,11 +14,11 @@ from labkit.gopro.clock import clock_doubt, shifted
 from labkit.gopro.errors import LayoutError
 from labkit.gopro.journal import Entry, EntryState
 from labkit.gopro.layout import DEFAULT_LAYOUT, parse_layout, with_counter
-from labkit.gopro.names import Kind, parse_name
+from labkit.gopro.names import Kind, kind_of, parse_name
 from labkit.gopro.selection import Selection, select, wanted_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
     from labkit.gopro.clips import MediaSet
@@ -107,6 +107,7 @@ class Plan:
         refused: Entries of the list that must not become files.
         warnings: What is odd, but stops nothing.
         dropped: Paths of planned entries in the journal that nothing stands for any more.
+        moved: Planned entries of files that are not wanted now, and whose path another file has.
         told: Which of `refused` an earlier run has told of.
         group_bytes: Folder and group -> bytes to come of its files, known only together.
     """
@@ -115,6 +116,7 @@ class Plan:
     refused: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
+    moved: tuple[Entry, ...] = ()
     told: frozenset[str] = frozenset()
     group_bytes: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
@@ -159,7 +161,7 @@ def expected_bytes(file: ListedFile) -> int:
     return 0 if file.size_range is None else (file.size_range.low + file.size_range.high) // 2
 
 
-def plan_pull(
+def plan_pull(  # noqa: PLR0913 - all but two are optional, and given by name
     listing: MediaListing,
     options: PlanOptions,
     *,
@@ -168,6 +170,7 @@ def plan_pull(
     now: datetime | None = None,
     shown: Iterable[FolderPage] = (),
     told: Iterable[str] = (),
+    unseen: Collection[Kind] = (),
 ) -> Plan:
     """Plan a pull.
 
@@ -180,6 +183,7 @@ def plan_pull(
         shown: Folder pages as the camera shows them now: a file that an earlier run did not find
             and that stands there is tried again.
         told: Refused entries of the list that an earlier run has told of.
+        unseen: Kinds that the camera may have and `listing` not: their entries are kept.
 
     Raises:
         LayoutError: The layout is wrong, or makes two files of different names meet.
@@ -199,12 +203,14 @@ def plan_pull(
     warnings.extend(_unshifted(files, options))
     if now is not None:
         warnings.extend(_clock_warnings(files, now))
+    dropped, moved = planner.settle(files, listing.files, unseen)
     still_refused = frozenset(told).intersection(listing.refused)
     return Plan(
         files=tuple(files),
         refused=listing.refused,
         warnings=tuple(warnings),
-        dropped=planner.dropped(),
+        dropped=dropped,
+        moved=moved,
         told=still_refused,
         group_bytes=_group_bytes(listing.groups, files),
     )
@@ -232,9 +238,10 @@ class _Planner:
                 self.known[entry.folder, entry.name].append(entry)
         # Planned entries keep their paths only while their files are still listed.
         self.taken = {_folded(e.path) for e in begun}
-        self.planned = {
-            e.path for e in entries if e.camera == options.camera and e.state is EntryState.PLANNED
-        }
+        self.planned: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+        for entry in entries:
+            if entry.camera == options.camera and entry.state is EntryState.PLANNED:
+                self.planned[entry.folder, entry.name].append(entry)
         self.empty = {
             (e.folder, e.name, e.created)
             for e in entries
@@ -245,9 +252,12 @@ class _Planner:
         self.rendered: dict[str, str] = {}
 
     def _is_begun(self, entry: Entry) -> bool:
-        path = _folded(entry.path)
-        is_here = path in self.existing or f"{path}.part" in self.existing
+        is_here = self._has_bytes(entry.path)
         return entry.state not in {EntryState.PLANNED, EntryState.BAD} or is_here
+
+    def _has_bytes(self, path: str) -> bool:
+        folded = _folded(path)
+        return folded in self.existing or f"{folded}.part" in self.existing
 
     def plan_set(self, media_set: MediaSet[ListedFile]) -> list[PlannedFile]:
         """Plan the wanted files of one recording; all of it waits while the camera writes it."""
@@ -273,16 +283,58 @@ class _Planner:
             state = EntryState.EMPTY if self._is_empty(file) else EntryState.PLANNED
             entry = _entry(file, path, self.options.camera, state)
             action = Action.COMPARE if _folded(path) in self.existing else Action.FETCH
-        if known or entry.path in self.planned:  # no path but these is asked for again
+        if known:  # no path but these is asked for again
             self.used.add(entry.path)
         if action is not Action.HAVE and (growing or file.is_growing):
             action = Action.POSTPONE if growing or not self._is_empty(file) else Action.EMPTY
         return PlannedFile(file, entry.path, taken_at, clip, main, action, entry)
 
-    def dropped(self) -> tuple[str, ...]:
-        """The paths of planned entries whose files are not wanted or not listed any more."""
-        kept = {path for path in self.planned if _folded(path) in self.existing}
-        return tuple(sorted(self.planned - self.used - kept))
+    def settle(
+        self, files: Iterable[PlannedFile], listed: Iterable[ListedFile], unseen: Collection[Kind]
+    ) -> tuple[tuple[str, ...], tuple[Entry, ...]]:
+        """Say which planned entries go, and which make room, once all `files` have their paths.
+
+        What is planned anew has its entry at its new path. What an earlier run set out to bring
+        and this one does not want stays, as long as the camera lists it.
+        """
+        dropped: list[str] = []
+        kept: list[Entry] = []
+        for planned in files:
+            before = self.planned.pop((planned.file.folder, planned.file.name), ())
+            elsewhere = [entry for entry in before if entry.path != planned.path]
+            if planned.action is Action.POSTPONE and not planned.file.is_growing:
+                kept.extend(elsewhere)  # a run writes nothing at the new path of what waits
+            else:
+                dropped.extend(entry.path for entry in elsewhere)
+        for file in listed if self.planned else ():
+            for entry in self.planned.pop((file.folder, file.name), ()):
+                if entry.has_time_of(file):
+                    kept.append(entry)
+                else:
+                    dropped.append(entry.path)
+        for entry in (entry for entries in self.planned.values() for entry in entries):
+            if kind_of(entry.name) in unseen:
+                kept.append(entry)
+            else:
+                dropped.append(entry.path)
+        moved = self._make_room(kept)
+        # A whole file that a killed run had no time to write down is still the camera's.
+        gone = [path for path in dropped if _folded(path) not in self.existing]
+        return tuple(sorted([*gone, *moved])), tuple(moved.values())
+
+    def _make_room(self, kept: Iterable[Entry]) -> dict[str, Entry]:
+        """Give kept entries whose path another file has a free one; old path -> entry."""
+        moved: dict[str, Entry] = {}
+        for entry in kept:
+            if self._is_begun(entry):
+                continue  # no other file got its path
+            folded = _folded(entry.path)
+            path = self._free_path(entry.path, folded)
+            while path != entry.path and self._has_bytes(path):
+                path = self._free_path(entry.path, folded)
+            if path != entry.path:
+                moved[entry.path] = replace(entry, path=path)
+        return moved
 
     def _is_empty(self, file: ListedFile) -> bool:
         """Whether an earlier run found it without a byte: then the camera does not write it."""

@@ -115,7 +115,9 @@ def plan_for(
     now = datetime.now().astimezone().replace(tzinfo=None)
     told = [line for of, line in journal.refused if of == camera.identity]
 
-    def plan(found: MediaListing, shown: Iterable[FolderPage] = ()) -> Plan:
+    def plan(
+        found: MediaListing, shown: Iterable[FolderPage] = (), unseen: frozenset[Kind] = frozenset()
+    ) -> Plan:
         planned = plan_pull(
             found,
             options,
@@ -124,12 +126,15 @@ def plan_for(
             now=now,
             shown=shown,
             told=told,
+            unseen=unseen,
         )
         _check_readable(destination, contents, planned)
         return planned
 
-    if not (camera.has_leftovers and _COMPANIONS & options.selection.kinds):
+    if not camera.has_leftovers:
         return Survey(plan(listing), listing)
+    if not _COMPANIONS & options.selection.kinds:
+        return Survey(plan(listing, unseen=_COMPANIONS), listing)
     digests = digests_of(listing, camera.info.firmware)
     recalled = recalled_pages(listing, journal.pages, camera.identity, digests)
     if len(recalled) == len(digests):
@@ -146,7 +151,8 @@ def plan_for(
     listing, pages = read_leftovers(camera, listing, recalled, missed)
     kept = pages_to_record(listing, pages, camera.identity, digests)
     listing = merge_pages(listing, pages)
-    return Survey(plan(listing, pages), listing, kept)
+    unseen = _COMPANIONS if any(page.fault is not None for page in pages) else frozenset[Kind]()
+    return Survey(plan(listing, pages, unseen), listing, kept)
 
 
 def _check_readable(destination: Path, contents: Contents, plan: Plan) -> None:

@@ -122,6 +122,8 @@ class Run:
         self._lost = 0
         self._stopped = False
         self._absent_mains: set[tuple[str, str]] = set()
+        # What an earlier run set out to bring: being too large for this one does not undo that.
+        self._owed: set[tuple[str, str]] = set()
         self._lock = threading.RLock()
         self._folders: set[str] = set()
         self._finisher = Finisher(journal, self.outcome.downloaded.append, self._note_unfinished)
@@ -129,7 +131,13 @@ class Run:
     def carry_out(self, plan: Plan, progress: Progress) -> Outcome:
         """Go through the plan's files; what fails is noted, and the next one is tried."""
         fetches = [p.entry for p in plan.files if p.action is Action.FETCH]
-        self.journal.plan(fetches, plan.dropped)
+        if self.options.plan.selection.max_bytes is not None:
+            self._owed = {
+                (entry.folder, entry.name)
+                for entry in self.journal.entries()
+                if entry.camera == self.camera.identity and entry.state is EntryState.PLANNED
+            }
+        self.journal.plan([*fetches, *plan.moved], plan.dropped)
         waiting = (p for p in plan.files if p.action is Action.POSTPONE and p.file.is_growing)
         self.journal.record(replace(p.entry, state=EntryState.EMPTY) for p in waiting)
         self._warn_of_room(plan, progress)
@@ -195,7 +203,8 @@ class Run:
             progress.message(error.message)
             with self._lock:
                 self.outcome.left_out.append(planned)
-                self.journal.plan([], [planned.entry.path])
+                if (planned.file.folder, planned.file.name) not in self._owed:
+                    self.journal.plan([], [planned.entry.path])
         except LabkitError as error:
             self._note_failure(planned, error, progress)
 
