@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labkit.errors import InputError, RefusedError, UsageError
+from labkit.errors import InputError, RefusedError, UnreachableError, UsageError
 from labkit.progress import SILENT
 from labkit.tv.faults import adb_error
+from labkit.tv.staging import discarded_on_failure, merge, staging_folder
 from labkit.tv.tarpipe import create_tar, extract_tar, has_tar
 from labkit.tv.tarstream import TarReader, end_of_archive, padding
 from labkit.tv.unpack import Unpacker
@@ -43,6 +44,8 @@ __all__ = [
 ]
 
 _CHUNK_BYTES = 1 << 18
+# So much at most is sent again where a push breaks off; what came before has its names.
+_BATCH_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -251,22 +254,54 @@ def _item(path: Path, remote: str, skipped: list[str], *, top: bool = False) -> 
 def push(tv: Tv, plan: PushPlan, *, progress: Progress = SILENT) -> Transfer:
     """Send files and folders to the TV, replacing what is there under the same names.
 
+    A file gets its name when it is whole; until then, what was there stays.
+
     Raises:
         RefusedError: The TV does not take them; its reason is in the message.
         UnreachableError: The TV went away.
     """
-    with progress.task(f"push to {tv.name}", total=plan.size_bytes) as task:
-        if any(i.is_folder for i in plan.items) and tv.has_shell_v2 and has_tar(tv):
-            _push_tar(tv, plan, task)
-        else:
-            _push_files(tv, plan, task)
+    by_tar = any(i.is_folder for i in plan.items) and tv.has_shell_v2 and has_tar(tv)
+    send = _send_tar if by_tar else _send_files
+    sent = 0
+    try:
+        with progress.task(f"push to {tv.name}", total=plan.size_bytes) as task:
+            for batch in _batches(plan.items):
+                staging, made = staging_folder(tv, plan.folder, plan.target)
+                if made.status:
+                    raise _tar_refusal(tv, plan.folder, made.text.splitlines())
+                with discarded_on_failure(tv, staging, progress):
+                    send(tv, staging, batch, task)
+                    moved = merge(tv, staging, plan.folder)
+                    if moved.status:
+                        raise _tar_refusal(tv, plan.folder, moved.text.splitlines())
+                sent += sum(not item.is_folder for item in batch)
+    except (KeyboardInterrupt, UnreachableError):
+        progress.message(
+            f"{sent} of {len(plan.files)} files were copied to {plan.target} on {tv.name}, "
+            "the others are as before; repeat the command to send all"
+        )
+        raise
     return Transfer(len(plan.files), plan.size_bytes, plan.target, plan.skipped)
 
 
-def _push_files(tv: Tv, plan: PushPlan, task: Task) -> None:
+def _batches(items: Sequence[PushItem]) -> Iterator[tuple[PushItem, ...]]:
+    """Divide what is sent, so that what breaks off costs only so much."""
+    batch: list[PushItem] = []
+    size = 0
+    for item in items:
+        batch.append(item)
+        size += item.size_bytes
+        if size >= _BATCH_BYTES:
+            yield tuple(batch)
+            batch, size = [], 0
+    if batch:
+        yield tuple(batch)
+
+
+def _send_files(tv: Tv, folder: str, items: Sequence[PushItem], task: Task) -> None:
     with tv.sync() as sync:
-        for item in plan.items:
-            target = posixpath.join(plan.folder, item.remote)
+        for item in items:
+            target = posixpath.join(folder, item.remote)
             if item.is_folder:
                 _make_folder(tv, target)
                 continue
@@ -274,11 +309,10 @@ def _push_files(tv: Tv, plan: PushPlan, task: Task) -> None:
                 sync.send(target, 0o644, item.mtime, _noted(_pieces(source), task))
 
 
-def _push_tar(tv: Tv, plan: PushPlan, task: Task) -> None:
-    _make_folder(tv, plan.folder)
-    with extract_tar(tv, plan.folder) as (sink, outcome):
+def _send_tar(tv: Tv, folder: str, items: Sequence[PushItem], task: Task) -> None:
+    with extract_tar(tv, folder) as (sink, outcome):
         written = 0
-        for item in plan.items:
+        for item in items:
             for piece in _tar_member(item):
                 if not sink.write(piece):
                     break
@@ -286,7 +320,7 @@ def _push_tar(tv: Tv, plan: PushPlan, task: Task) -> None:
             task.advance(item.size_bytes)
         sink.write(end_of_archive(written))
     if not outcome.ok:
-        raise _tar_refusal(tv, plan.folder, outcome.errors)
+        raise _tar_refusal(tv, folder, outcome.errors)
 
 
 def _tar_member(item: PushItem) -> Iterator[bytes]:

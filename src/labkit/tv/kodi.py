@@ -10,14 +10,13 @@ import fnmatch
 import posixpath
 import re
 import shutil
-import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain, count
 from typing import TYPE_CHECKING
 
-from labkit.errors import LabkitError, RefusedError, UnmetError, UnreachableError
+from labkit.errors import RefusedError, UnmetError, UnreachableError
 from labkit.progress import SILENT
 from labkit.tv.kodi_archive import (
     ArchiveWriter,
@@ -30,6 +29,7 @@ from labkit.tv.kodi_archive import (
 )
 from labkit.tv.kodi_place import FORBIDDEN_HINT, Kodi, entries, find_kodi, folder_forbidden
 from labkit.tv.local_file import new_file, require_new
+from labkit.tv.staging import discard, remove_folder
 from labkit.tv.tarpipe import FIRST_SDK_WITH_TAR, create_tar, extract_tar, has_tar
 from labkit.tv.tarstream import TarReader, end_of_archive
 
@@ -54,8 +54,6 @@ __all__ = [
     "restore",
 ]
 
-_DISCARD_TIMEOUT_S = 120.0
-_REMOVE_TRIES, _REMOVE_PAUSE_S = 5, 0.5
 # No Kodi's data fills that much: with as much free space its size need not be asked for.
 _AMPLE_BYTES = 16 << 30
 _CACHES = ("temp", "addons/packages", "*.log", "*.old.log", "kodi_crashlog*")
@@ -377,7 +375,7 @@ def restore(tv: Tv, plan: RestorePlan, *, progress: Progress = SILENT) -> Restor
     tv.run("am", "force-stop", kodi.package)
     for leftover in plan.leftovers:
         progress.message(f"removing what a restore that was cut off left: {leftover}")
-        if not _remove(tv, leftover):
+        if not remove_folder(tv, leftover):
             progress.warning(f"{tv.name} does not let go of {leftover}")
     if (made := tv.run("mkdir", plan.staging)).status:
         raise _cannot_write(tv, plan.staging, made.text)
@@ -387,7 +385,7 @@ def restore(tv: Tv, plan: RestorePlan, *, progress: Progress = SILENT) -> Restor
         tv.run("am", "force-stop", kodi.package)
         _swap(tv, plan)
     except BaseException as error:
-        _discard(tv, plan.staging, progress)
+        discard(tv, plan.staging, progress)
         if isinstance(error, UnreachableError):
             hint = f"repeat it; the former data is in place, or else in {plan.aside}"
             raise UnreachableError(error.message, hint=hint, code=error.code) from error
@@ -421,26 +419,6 @@ def _cannot_write(tv: Tv, path: str, text: str) -> RefusedError:
         hint=FORBIDDEN_HINT,
         code="kodi-folder-forbidden",
     )
-
-
-def _remove(tv: Tv, folder: str) -> bool:
-    """Remove a folder; the TV's tar may write into it a little longer than it is fed."""
-    for _ in range(_REMOVE_TRIES):
-        tv.run("rm", "-rf", folder, timeout_s=_DISCARD_TIMEOUT_S)
-        if posixpath.basename(folder) not in entries(tv, posixpath.dirname(folder)):
-            return True
-        time.sleep(_REMOVE_PAUSE_S)
-    return False
-
-
-def _discard(tv: Tv, staging: str, progress: Progress) -> None:
-    """Remove the incomplete copy, which nothing else uses, so that it takes no space."""
-    try:
-        if tv.reconnect() and _remove(tv, staging):
-            return
-    except LabkitError:
-        pass
-    progress.warning(f"an incomplete copy stays on {tv.name}: {staging}")
 
 
 def _send(tv: Tv, plan: RestorePlan, progress: Progress) -> None:
