@@ -20,7 +20,7 @@ from labkit.progress import SILENT
 from labkit.transfer import GoneError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
     from pathlib import Path
 
@@ -105,18 +105,9 @@ def verify(
     done = {entry.path: entry for entry in journal.entries if entry.state is EntryState.DONE}
     loose = [path for path in existing if path not in done and kind_of(path) is not Kind.OTHER]
     spoilt = {entry.path: entry for entry in journal.entries if entry.state is EntryState.BAD}
-    bad: list[BadFile] = []
-    damaged: list[str] = []
-    with progress.task("verify", total=len(done) + len(loose), unit="items") as task:
-        for path in sorted([*done, *loose]):
-            problem = _local_fault(destination, path, done.get(path), contents)
-            if problem is None and path in spoilt:
-                problem = _SPOILT
-            if problem is not None:
-                bad.append(BadFile(path, problem.reason))
-                if problem.code not in _NOT_HERE:
-                    damaged.append(path)
-            task.advance(1)
+    faults = _local_faults(destination, [*done, *loose], done, spoilt, contents, progress)
+    bad = [BadFile(path, problem.reason) for path, problem in faults.items()]
+    damaged = [path for path, problem in faults.items() if problem.code not in _NOT_HERE]
     bad.extend(_group_faults(journal.groups, done.values()))
     compared = 0
     refused: tuple[str, ...] = ()
@@ -199,6 +190,28 @@ def _never_pulled(
         is_known = any(entry.is_of(file) for entry in known[file.folder, file.name])
         if kind_of(file.name) in DEFAULT_KINDS and not is_known:
             yield f"{file.folder}/{file.name}"
+
+
+def _local_faults(
+    destination: Path,
+    paths: Iterable[str],
+    done: Mapping[str, Entry],
+    spoilt: Collection[str],
+    contents: Contents,
+    progress: Progress,
+) -> dict[str, Problem]:
+    """Look at each file here; gives what is wrong with those that are not as they should be."""
+    faults: dict[str, Problem] = {}
+    ordered = sorted(paths)
+    with progress.task("verify", total=len(ordered), unit="items") as task:
+        for path in ordered:
+            problem = _local_fault(destination, path, done.get(path), contents)
+            if problem is None and path in spoilt:
+                problem = _SPOILT
+            if problem is not None:
+                faults[path] = problem
+            task.advance(1)
+    return faults
 
 
 def _local_fault(

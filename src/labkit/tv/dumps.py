@@ -114,13 +114,6 @@ def parse_package(text: str, package: str, *, sdk: int | None) -> InstalledApp |
     )
 
 
-def is_enabled(text: str, package: str) -> bool:
-    """Tell whether `dumpsys package` shows an app as enabled for the first user."""
-    block = _package_block(text.replace("\r", ""), package) or ""
-    match = re.search(r"^\s+User 0:.*\benabled=(\d)", block, re.MULTILINE)
-    return match is None or match[1] in "01"
-
-
 def _package_block(text: str, package: str) -> str | None:
     """Find the app's own block; a second one below is the factory's copy."""
     current = re.split(r"^Hidden system packages:", text, maxsplit=1, flags=re.MULTILINE)[0]
